@@ -1,0 +1,16 @@
+"""fastopt: optimizers, losses, schedules and solvers for NumPy, on in-place Cython kernels."""
+
+from fastopt._threads import get_num_threads, set_num_threads
+from fastopt.optim import SGD, Adam, AdamW, Optimizer
+from fastopt.params import FlatParams, Parameter
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "FlatParams",
+    "Optimizer",
+    "Parameter",
+    "get_num_threads",
+    "set_num_threads",
+]

@@ -5,6 +5,8 @@ Everything here is inline, so cimporting it adds no run-time dependency between 
 directives: without the first line, cdivision is off and no division vectorises.
 """
 
+from libc.math cimport sqrt, sqrtf
+
 # Design: dispatch by return type. `cdef hot f(...)` is compiled three times by the C compiler and bound to the best
 # copy when the module is loaded. hot must mean void (a result leaves through a pointer), because the attribute
 # stands where a type would. Contraction is off and nothing is reassociated, so the copies give the same bits.
@@ -29,6 +31,13 @@ ctypedef fused real:
 # The shape of every update rule and pass: buffers in declared order (parameter, gradient, state...), then scalars.
 ctypedef void (*rule_t)(void** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil
 
+# The first scalars of every rule, written by the engine from the options that all optimizers share.
+cdef enum:
+    SCALE   # of the gradient: -1 to maximize
+    L2      # coupled weight decay, added to the scaled gradient
+    DECAY   # factor on the parameter before the update: decoupled weight decay
+    COMMON  # where the rule's own scalars begin
+
 
 # Design: the head of NumPy's array object, as its ABI has fixed it since 1.7. Reading it costs 2 ns where the
 # buffer protocol costs 60, and a step over 100 small tensors is made of such reads. `_engine` compares it with
@@ -52,8 +61,7 @@ cdef extern from *:
         int flags;
     } fastopt_array;
     #define FASTOPT_ARRAY(o) ((fastopt_array *)(o))
-    #define FASTOPT_TYPE(o) (FASTOPT_ARRAY(o)->descr->byteorder == '>' \\
-        ? -1 : FASTOPT_ARRAY(o)->descr->type_num)
+    #define FASTOPT_TYPE(o) (FASTOPT_ARRAY(o)->descr->byteorder == '=' ? FASTOPT_ARRAY(o)->descr->type_num : -1)
     """
     ctypedef struct array_t "fastopt_array":
         char* data
@@ -70,6 +78,14 @@ cdef enum:
     C_CONTIGUOUS = 0x0001
     ALIGNED = 0x0100
     WRITEABLE = 0x0400
+    READABLE = C_CONTIGUOUS | ALIGNED
+
+
+cdef inline real sqrt_(real x) noexcept nogil:
+    if real is float:
+        return sqrtf(x)
+    else:
+        return sqrt(x)
 
 
 # Sums that do not depend on threads or vector width: sixteen double lanes inside a chunk, folded in a fixed order;

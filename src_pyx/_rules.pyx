@@ -1,34 +1,135 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, freethreading_compatible=True
-from libc.math cimport sqrt, sqrtf
-from _core cimport hot, real, rule_t
+"""Update rules, one function each in the shape of `rule_t`, sorted as in fastopt/optim; RULES names them for the facade.
 
-cdef inline real sqrt_(real x) noexcept nogil:
-    if real is float:
-        return sqrtf(x)
-    else:
-        return sqrt(x)
+A rule assumes what the engine has checked: buffers of one dtype and length, aligned, contiguous, none overlapping.
+k[0..COMMON) are the options every rule shares (see _core.pxd), the rule's own scalars follow.
+"""
+from cpython.pycapsule cimport PyCapsule_New
+
+from _core cimport COMMON, DECAY, L2, SCALE, hot, real, sqrt_
+
+
+cdef inline real gradient(const real* p, const real* g, Py_ssize_t i, real scale, real l2) noexcept nogil:
+    """The gradient as every rule sees it: sign (maximize) and coupled weight decay cost one line here, none there."""
+    return scale * g[i] + l2 * p[i]
+
+
+cdef hot decay(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:
+    """Decoupled weight decay, a pass before the rule: p = (1 - lr weight_decay) p."""
+    cdef real* p = b[0] + offset
+    cdef real keep = <real> k[DECAY]
+    cdef Py_ssize_t i
+    for i in range(n):
+        p[i] = keep * p[i]
+
+
+cdef hot sgd(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:
+    cdef real* p = b[0] + offset
+    cdef const real* g = b[1] + offset
+    cdef real scale = <real> k[SCALE]
+    cdef real l2 = <real> k[L2]
+    cdef real lr = <real> k[COMMON]
+    cdef Py_ssize_t i
+    for i in range(n):
+        p[i] = p[i] - lr * gradient(p, g, i, scale, l2)
+
+
+cdef hot sgd_momentum(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:
+    cdef real* p = b[0] + offset
+    cdef const real* g = b[1] + offset
+    cdef real* momentum_buffer = b[2] + offset
+    cdef real scale = <real> k[SCALE]
+    cdef real l2 = <real> k[L2]
+    cdef real lr = <real> k[COMMON]
+    cdef real momentum = <real> k[COMMON + 1]
+    cdef real intake = <real> k[COMMON + 2]
+    cdef real d
+    cdef Py_ssize_t i
+    for i in range(n):
+        d = momentum * momentum_buffer[i] + intake * gradient(p, g, i, scale, l2)
+        momentum_buffer[i] = d
+        p[i] = p[i] - lr * d
+
+
+cdef hot sgd_nesterov(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:
+    cdef real* p = b[0] + offset
+    cdef const real* g = b[1] + offset
+    cdef real* momentum_buffer = b[2] + offset
+    cdef real scale = <real> k[SCALE]
+    cdef real l2 = <real> k[L2]
+    cdef real lr = <real> k[COMMON]
+    cdef real momentum = <real> k[COMMON + 1]
+    cdef real intake = <real> k[COMMON + 2]
+    cdef real gi, d
+    cdef Py_ssize_t i
+    for i in range(n):
+        gi = gradient(p, g, i, scale, l2)
+        d = momentum * momentum_buffer[i] + intake * gi
+        momentum_buffer[i] = d
+        p[i] = p[i] - lr * (gi + momentum * d)
+
 
 cdef hot adam(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:
     cdef real* p = b[0] + offset
-    cdef const real* gradient = b[1] + offset
+    cdef const real* g = b[1] + offset
     cdef real* m = b[2] + offset
     cdef real* v = b[3] + offset
-    cdef real scale = <real> k[0]
-    cdef real l2 = <real> k[1]
-    cdef real c1 = <real> (1 - k[2])
-    cdef real beta2 = <real> k[3]
-    cdef real c2 = <real> (1 - k[3])
-    cdef real step = <real> k[4]
-    cdef real root = <real> k[5]
-    cdef real eps = <real> k[6]
-    cdef real g, mi, vi
+    cdef real scale = <real> k[SCALE]
+    cdef real l2 = <real> k[L2]
+    cdef real intake1 = <real> k[COMMON]
+    cdef real beta2 = <real> k[COMMON + 1]
+    cdef real intake2 = <real> k[COMMON + 2]
+    cdef real step = <real> k[COMMON + 3]
+    cdef real correction2 = <real> k[COMMON + 4]
+    cdef real eps = <real> k[COMMON + 5]
+    cdef real gi, mi, vi
     cdef Py_ssize_t i
     for i in range(n):
-        g = scale * gradient[i] + l2 * p[i]
-        mi = m[i] + c1 * (g - m[i])
-        vi = beta2 * v[i] + c2 * g * g
+        gi = gradient(p, g, i, scale, l2)
+        mi = m[i] + intake1 * (gi - m[i])
+        vi = beta2 * v[i] + intake2 * gi * gi
         m[i] = mi
         v[i] = vi
-        p[i] = p[i] - step * mi / (sqrt_(vi) / root + eps)
+        p[i] = p[i] - step * mi / (sqrt_(vi) * correction2 + eps)
 
-x = (<size_t><void*> adam[float], <size_t><void*>adam[double])
+
+cdef hot adam_amsgrad(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:
+    """The maximum is over the raw v, as in torch; optax takes it after bias correction."""
+    cdef real* p = b[0] + offset
+    cdef const real* g = b[1] + offset
+    cdef real* m = b[2] + offset
+    cdef real* v = b[3] + offset
+    cdef real* top = b[4] + offset
+    cdef real scale = <real> k[SCALE]
+    cdef real l2 = <real> k[L2]
+    cdef real intake1 = <real> k[COMMON]
+    cdef real beta2 = <real> k[COMMON + 1]
+    cdef real intake2 = <real> k[COMMON + 2]
+    cdef real step = <real> k[COMMON + 3]
+    cdef real correction2 = <real> k[COMMON + 4]
+    cdef real eps = <real> k[COMMON + 5]
+    cdef real gi, mi, vi, ti
+    cdef Py_ssize_t i
+    for i in range(n):
+        gi = gradient(p, g, i, scale, l2)
+        mi = m[i] + intake1 * (gi - m[i])
+        vi = beta2 * v[i] + intake2 * gi * gi
+        ti = top[i] if top[i] > vi else vi
+        m[i] = mi
+        v[i] = vi
+        top[i] = ti
+        p[i] = p[i] - step * mi / (sqrt_(ti) * correction2 + eps)
+
+
+cdef object pair(void* single, void* double_):
+    return PyCapsule_New(single, "fastopt.rule", NULL), PyCapsule_New(double_, "fastopt.rule", NULL)
+
+
+RULES = {
+    "decay": pair(<void*> decay[float], <void*> decay[double]),
+    "sgd": pair(<void*> sgd[float], <void*> sgd[double]),
+    "sgd_momentum": pair(<void*> sgd_momentum[float], <void*> sgd_momentum[double]),
+    "sgd_nesterov": pair(<void*> sgd_nesterov[float], <void*> sgd_nesterov[double]),
+    "adam": pair(<void*> adam[float], <void*> adam[double]),
+    "adam_amsgrad": pair(<void*> adam_amsgrad[float], <void*> adam_amsgrad[double]),
+}

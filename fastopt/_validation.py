@@ -1,0 +1,62 @@
+"""The checks at the door: of numbers, of options, of parameter arrays. Behind it, kernels assume."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+
+def check_number(
+    value: Any,
+    words: str,
+    owner: str,
+    name: str,
+    low: float = 0.0,
+    high: float = np.inf,
+    *,
+    low_open: bool = False,
+) -> None:
+    """Refuse `value` unless it is a finite real number in [low, high); `words` open the message as torch's does."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if not isinstance(value, Real) or isinstance(value, bool | np.bool):
+        raise TypeError(f"{words}: {value!r} ({owner} needs a number for {name})")
+    above = value > low if low_open else value >= low
+    if not (above and value < high):
+        sign = ">" if low_open else ">="
+        allowed = f"{name} {sign} {low:g}" if high == np.inf else f"{name} in {'(' if low_open else '['}{low:g}, {high:g})"
+        raise ValueError(f"{words}: {value} ({owner} needs {allowed})")
+
+
+def check_flag(value: Any, owner: str, name: str) -> None:
+    """Refuse `value` unless it is a truth value."""
+    if not isinstance(value, bool | np.bool):
+        raise TypeError(f"{owner} needs True or False for {name}, not {value!r}")
+
+
+def check_choice(value: Any, choices: Iterable[str], owner: str, name: str) -> None:
+    """Refuse `value` unless it is one of `choices`."""
+    choices = tuple(choices)
+    if value not in choices:
+        raise ValueError(f"Invalid {name}: {value!r} ({owner} needs one of {', '.join(map(repr, choices))})")
+
+
+def check_parameter(array: Any, name: str) -> None:
+    """Refuse an array that cannot be updated in place by a kernel; a copy would not be the caller's parameter."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array, not {type(array).__name__}")
+    fault = fix = ""
+    if array.dtype not in (np.float32, np.float64):
+        fault, fix = f"has dtype {array.dtype}", "pass a native float32 or float64 array"
+    elif not array.flags.writeable:
+        fault, fix = "is read-only", "pass a writeable array, such as its copy()"
+    elif not array.flags.c_contiguous:
+        fault, fix = "is not C-contiguous", "keep np.ascontiguousarray(parameter) as the parameter"
+    elif not array.flags.aligned:
+        fault, fix = "is not aligned in memory", "keep np.require(parameter, requirements='CAW') as the parameter"
+    if fault:
+        kind = TypeError if "dtype" in fault else ValueError
+        raise kind(f"{name} {fault}; it is updated in place, so it cannot be converted: {fix}")

@@ -1,0 +1,103 @@
+"""Stochastic gradient descent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastopt._rules import RULES
+from fastopt._validation import check_flag, check_number
+from fastopt.optim.optimizer import Optimizer, Params, Rule
+
+PLAIN = Rule(RULES["sgd"])
+MOMENTUM = Rule(RULES["sgd_momentum"], "momentum_buffer")
+NESTEROV = Rule(RULES["sgd_nesterov"], "momentum_buffer")
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum if wanted.
+
+    With g the gradient (negated if `maximize`, plus ``weight_decay * p``)::
+
+        b = momentum * b + (1 - dampening) * g      (b = g at the first step)
+        p = p - lr * (g + momentum * b if nesterov else b)
+
+    Parameters
+    ----------
+    params : ndarray, FlatParams, or iterable of ndarray, Parameter, (name, ndarray) or group dict
+        What to optimize; see `Optimizer`.
+    lr : float, default 1e-3
+        Learning rate, at least 0.
+    momentum : float, default 0
+        At least 0; 0 keeps no buffer.
+    dampening : float, default 0
+    weight_decay : float, default 0
+        L2 penalty, added to the gradient; at least 0.
+    nesterov : bool, default False
+        Look ahead along the momentum; needs ``momentum > 0`` and ``dampening == 0``.
+    maximize : bool, default False
+        Ascend instead. The decay still shrinks the parameter.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A hyperparameter of the wrong type or outside its range, or a parameter that cannot be updated in place.
+
+    Notes
+    -----
+    State: ``momentum_buffer``, and unlike torch's also ``step``. As in torch the learning rate multiplies the whole
+    buffer when it is applied, so a change of `lr` acts at once.
+
+    References
+    ----------
+    Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML 2013.
+
+    Examples
+    --------
+    >>> w = np.array([1.0, 2.0])
+    >>> opt = fo.SGD(w, lr=0.1, momentum=0.9)
+    >>> opt.step(2 * w)
+    >>> w
+    array([0.8, 1.6])
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "dampening": dampening,
+                "weight_decay": weight_decay,
+                "nesterov": nesterov,
+                "maximize": maximize,
+            },
+        )
+
+    def _check(self, group: dict[str, Any]) -> None:
+        super()._check(group)
+        check_number(group["momentum"], "Invalid momentum value", "SGD", "momentum")
+        check_number(group["dampening"], "Invalid dampening value", "SGD", "dampening", low=-float("inf"))
+        check_flag(group["nesterov"], "SGD", "nesterov")
+        if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
+            raise ValueError(
+                "Nesterov momentum requires a momentum and zero dampening "
+                f"(momentum={group['momentum']}, dampening={group['dampening']})"
+            )
+
+    @staticmethod
+    def _scalars(group: dict[str, Any], t: int) -> tuple[Rule, tuple[float, ...]]:
+        momentum = group["momentum"]
+        if not momentum:
+            return PLAIN, (group["lr"],)
+        intake = 1 if t == 1 else 1 - group["dampening"]
+        return NESTEROV if group["nesterov"] else MOMENTUM, (group["lr"], momentum, intake)
