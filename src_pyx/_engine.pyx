@@ -248,7 +248,7 @@ cdef class Plan:
         for i in range(self.count):
             end = total[self.tensor[i].type]
             if i and not follows(&self.tensor[i - 1], &self.tensor[i], 0):
-                end += -end % 16
+                end = (end + 15) // 16 * 16
             starts.append(end)
             total[self.tensor[i].type] = end + self.tensor[i].n
         cdef dict flat = {
