@@ -220,87 +220,76 @@ cdef inline real copysign_(real x, real sign) noexcept nogil:
 # exp(r) = 1 + r + r**2 q(r), q = mpmath.chebyfit((exp(r) - 1 - r) / r**2, |r| <= log(2)/2): relative error 1e-8
 # (float) and 2e-17 (double). The ends of x are where the result has already rounded to 0 or inf.
 cdef inline real exp_(real x) noexcept nogil:
-    cdef real t, k, r, q
+    cdef real t, k, r, z, q
     if real is float:
         x = <float> 89 if x > 89 else x
         x = <float> -104 if x < -104 else x
         t = x * <float> 1.4426950408889634 + <float> 12582912
         k = t - <float> 12582912
         r = x - k * <float> 0.693145751953125 - k * <float> 1.42860682030941723e-6
-        q = <float> 0.0013926184
-        q = q * r + <float> 0.008363179
-        q = q * r + <float> 0.041666556
-        q = q * r + <float> 0.16666576
-        q = q * r + <float> 0.5
-        return scale_float(1 + (r + r * r * q), t)
+        z = r * r
+        q = <float> 0.041666556 + r * <float> 0.008363179 + z * <float> 0.0013926184
+        q = <float> 0.5 + r * <float> 0.16666576 + z * q
+        return scale_float(<float> 1 + (r + z * q), t)
     else:
         x = 710.0 if x > 710 else x
         x = -746.0 if x < -746 else x
         t = x * 1.4426950408889634 + 6755399441055744.0
         k = t - 6755399441055744.0
         r = x - k * 0.6931471803691238 - k * 1.9082149292705877e-10
-        q = 2.510038549551032e-08
-        q = q * r + 2.7620088445409746e-07
-        q = q * r + 2.7557268459997064e-06
-        q = q * r + 2.4801521295954376e-05
-        q = q * r + 0.00019841269863053618
-        q = q * r + 0.0013888888917213717
-        q = q * r + 0.008333333333330062
-        q = q * r + 0.04166666666662413
-        q = q * r + 0.16666666666666669
-        q = q * r + 0.5
-        return scale_double(1 + (r + r * r * q), t)
+        z = r * r
+        q = 2.7620088445409746e-07 + r * 2.510038549551032e-08
+        q = 2.4801521295954376e-05 + r * 2.7557268459997064e-06 + z * q
+        q = 0.0013888888917213717 + r * 0.00019841269863053618 + z * q
+        q = 0.04166666666662413 + r * 0.008333333333330062 + z * q
+        q = 0.5 + r * 0.16666666666666669 + z * q
+        return scale_double(1 + (r + z * q), t)
 
 # k log(2) + log(1 + f) + rest for 1 + f in [sqrt(1/2), sqrt(2)], to the accuracy of f. With s = f / (2 + f),
 # log(1 + f) = 2 atanh(s) = f - (h - s (h + q)), h = f**2 / 2, so that f, the largest part, enters unrounded
 # (fdlibm, e_log.c). q = 2 atanh(s)/s - 2 = z mpmath.chebyfit(..., z = s**2 <= 0.02947): error 1e-9 and 2e-18.
 cdef inline real log_sum(real k, real f, real rest) noexcept nogil:
-    cdef real s = f / (2 + f)
+    cdef real s = f / (<real> 2 + f)
     cdef real z = s * s
-    cdef real h = f * f / 2
+    cdef real w = z * z
+    cdef real h = f * f / <real> 2
     cdef real q
     if real is float:
-        q = <float> 0.29580986
-        q = q * z + <float> 0.3998876
-        q = q * z + <float> 0.66666687
+        q = <float> 0.66666687 + z * <float> 0.3998876 + w * <float> 0.29580986
         rest += k * <float> 1.42860682030941723e-6
         return k * <float> 0.693145751953125 + (f - (h - (s * (h + z * q) + rest)))
     else:
-        q = 0.14617807153417325
-        q = q * z + 0.15331611722055008
-        q = q * z + 0.1818289243253687
-        q = q * z + 0.22222211089379496
-        q = q * z + 0.28571428626253836
-        q = q * z + 0.3999999999989889
-        q = q * z + 0.666666666666667
+        q = 0.1818289243253687 + z * 0.15331611722055008 + w * 0.14617807153417325
+        q = 0.28571428626253836 + z * 0.22222211089379496 + w * q
+        q = 0.666666666666667 + z * 0.3999999999989889 + w * q
         rest += k * 1.9082149292705877e-10
         return k * 0.6931471803691238 + (f - (h - (s * (h + z * q) + rest)))
 
 # Subnormals are scaled into the normal range by 2**32 or 2**64 first.
 cdef inline real log_(real x) noexcept nogil:
-    cdef real y
+    cdef real y, shift
     if real is float:
         y = x * <float> 4294967296 if x < <float> 1.1754943508222875e-38 else x
-        y = log_sum(exponent_float(y) - (<float> 32 if x < <float> 1.1754943508222875e-38 else <float> 0),
-                    fraction_float(y) - 1, <float> 0)
+        shift = 32 if x < <float> 1.1754943508222875e-38 else 0
+        y = log_sum(exponent_float(y) - shift, fraction_float(y) - <float> 1, <float> 0)
     else:
         y = x * 18446744073709551616.0 if x < 2.2250738585072014e-308 else x
-        y = log_sum(exponent_double(y) - (64.0 if x < 2.2250738585072014e-308 else 0.0),
-                    fraction_double(y) - 1, 0.0)
+        shift = 64 if x < 2.2250738585072014e-308 else 0
+        y = log_sum(exponent_double(y) - shift, fraction_double(y) - 1, 0.0)
     y = y if x > 0 else <real> (-INFINITY if x == 0 else NAN)
     return y if x < <real> INFINITY else x
 
 # u = 1 + x is rounded; x - (u - 1) is what it lost. Where u needs no scaling, f is x itself.
 cdef inline real log1p_(real x) noexcept nogil:
-    cdef real u = 1 + x
+    cdef real u = <real> 1 + x
     cdef real k, f, y
     if real is float:
         k = exponent_float(u)
-        f = fraction_float(u) - 1
+        f = fraction_float(u) - <float> 1
     else:
         k = exponent_double(u)
         f = fraction_double(u) - 1
-    y = log_sum(k, x if k == 0 else f, <real> 0 if k == 0 else (x - (u - 1)) / u)
+    y = log_sum(k, x if k == 0 else f, <real> 0 if k == 0 else (x - (u - <real> 1)) / u)
     y = y if u > 0 else <real> (-INFINITY if u == 0 else NAN)
     y = copysign_(y, x)
     return y if x < <real> INFINITY else x
@@ -308,20 +297,20 @@ cdef inline real log1p_(real x) noexcept nogil:
 # 1 / (1 + exp(-x)), from exp of the negative side, which cannot overflow
 cdef inline real expit_(real x) noexcept nogil:
     cdef real e = exp_(-abs_(x))
-    return (1 if x > 0 else e) / (1 + e)
+    return (<real> 1 if x > 0 else e) / (<real> 1 + e)
 
 # log(1 + exp(x)) = max(x, 0) + log(1 + e), e = exp(-|x|); 1 + e is halved where it is beyond sqrt(2)
 cdef inline real softplus_(real x) noexcept nogil:
     cdef real e = exp_(-abs_(x))
     cdef real k = 1 if e > <real> 0.41421356 else 0
-    return (x if x > 0 else 0) + log_sum(k, e / 2 - <real> 0.5 if e > <real> 0.41421356 else e, <real> 0)
+    return (x if x > 0 else <real> 0) + log_sum(k, (e - k) * (<real> 1 - k / <real> 2), <real> 0)
 
 # From 0.625 on 1 - 2 / (exp(2x) + 1); below (the limit is that of Cephes' tanh.c) x + x z p/q, z = x**2, where p/q
 # equals (tanh(x)/x - 1)/z at the Chebyshev nodes of [0, 0.625**2]: error 4e-9 and 6e-18. One division serves both.
 cdef inline real tanh_(real x) noexcept nogil:
     cdef real a = abs_(x)
     cdef real z = x * x
-    cdef real e = exp_(2 * a)
+    cdef real e = exp_(a + a)
     cdef real p, q, y
     if real is float:
         p = z * (<float> -21.066529668380536 + z * <float> -0.9336470995576807)
@@ -329,6 +318,6 @@ cdef inline real tanh_(real x) noexcept nogil:
     else:
         p = z * (-1613.941322073366 + z * (-99.25157970735542 + z * -0.9643850249801493))
         q = 4841.823966220099 + z * (2234.484325610089 + z * (112.77252888384996 + z))
-    y = a if a < <real> 0.625 else 1
-    y += y * ((p if a < <real> 0.625 else -2) / (q if a < <real> 0.625 else e + 1))
+    y = a if a < <real> 0.625 else <real> 1
+    y += y * ((p if a < <real> 0.625 else <real> -2) / (q if a < <real> 0.625 else e + <real> 1))
     return copysign_(y, x)
