@@ -1,6 +1,7 @@
 """fastopt: optimizers, losses, schedules and solvers for NumPy, on in-place Cython kernels."""
 
 from fastopt._threads import get_num_threads, set_num_threads
+from fastopt.losses import CrossEntropyLoss, Loss, MSELoss
 from fastopt.optim import SGD, Adam, AdamW, Optimizer
 from fastopt.params import FlatParams, Parameter
 

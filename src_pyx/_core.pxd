@@ -85,6 +85,7 @@ cdef enum:
 cdef enum:
     CHUNK = 1024
     LANES = 16
+    THREAD_MIN = 1 << 18  # below this many elements a round trip to the pool costs more than it saves
 
 ctypedef struct cascade_t:
     double part[56]

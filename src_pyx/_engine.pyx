@@ -18,7 +18,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from _core cimport (
-    C_CONTIGUOUS, CHUNK, COMMON, DECAY, FLOAT32, FLOAT64, L2, READABLE, SCALE, WRITEABLE,
+    C_CONTIGUOUS, CHUNK, COMMON, DECAY, FLOAT32, FLOAT64, L2, READABLE, SCALE, THREAD_MIN, WRITEABLE,
     array_of, array_t, dtype_of, real, rule_t,
 )
 
@@ -47,7 +47,6 @@ cdef enum:
     MAX_PASSES = 8
     MAX_DIMS = 64
     OWNED = READABLE | WRITEABLE
-    THREAD_MIN = 1 << 18     # below this many elements a round trip to the pool costs more than it saves
     NOGIL_MIN = 1 << 12      # below this many, releasing the GIL costs more than the kernel
 
 cdef type ndarray = np.ndarray
