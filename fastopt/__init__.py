@@ -1,5 +1,6 @@
 """fastopt: optimizers, losses, schedules and solvers for NumPy, on in-place Cython kernels."""
 
+from fastopt import lr_scheduler
 from fastopt._threads import get_num_threads, set_num_threads
 from fastopt.losses import CrossEntropyLoss, Loss, MSELoss
 from fastopt.optim import SGD, Adam, AdamW, Optimizer
@@ -9,9 +10,13 @@ __all__ = [
     "SGD",
     "Adam",
     "AdamW",
+    "CrossEntropyLoss",
     "FlatParams",
+    "Loss",
+    "MSELoss",
     "Optimizer",
     "Parameter",
     "get_num_threads",
+    "lr_scheduler",
     "set_num_threads",
 ]
