@@ -152,6 +152,18 @@ def test_label_smoothing_mixes_in_the_uniform_distribution():
     assert_allclose([hard, soft], -(0.1 * np.log(2 / 64) + 0.8 * np.log(5 / 8)), rtol=EXACT)
 
 
+def test_ignored_targets_count_as_absent():
+    rng = np.random.default_rng(5)
+    z, y = rng.normal(size=(6, 3)), np.array([0, 1, 2, 1, 0, 1])
+    for reduction in ("sum", "mean"):
+        options = {"weight": [1, 2, 3], "reduction": reduction, "label_smoothing": 0.3}
+        ignoring = oracles.CrossEntropyLoss(ignore_index=1, **options)
+        absent, kept = oracles.CrossEntropyLoss(**options), y != 1
+        assert_allclose(ignoring(z, y), absent(z[kept], y[kept]), rtol=1e-14)
+        assert_allclose(ignoring.grad(z, y)[kept], absent.grad(z[kept], y[kept]), rtol=1e-14)
+        assert not ignoring.grad(z, y)[~kept].any()
+
+
 @pytest.mark.parametrize("n", [0, 3])
 def test_cross_entropy_of_nothing_is_nan_with_a_zero_gradient(n):
     z, y = np.ones((n, 2)), np.full(n, -100)
