@@ -1,8 +1,8 @@
 """Reference implementations in plain float64 NumPy: optimizers, losses, schedules.
 
-Each is written from its paper with torch's conventions, to be read and not to be fast. Optimizers take
-the constructor arguments of torch without the parameters, which `step` receives; `lr` may be assigned
-between steps. Losses and schedules mirror the public names.
+Each is written from its paper with torch's conventions, to be read and not to be fast. Optimizers
+take torch's constructor arguments but for the parameters, which `step` receives; `lr` may be
+assigned between steps. Losses and schedules have the public names.
 """
 
 from dataclasses import dataclass, field
@@ -125,8 +125,8 @@ class MSELoss:
 class CrossEntropyLoss:
     """-sum_c w_c q_c log softmax(z)_c, where q is the smoothed target distribution.
 
-    Classes are on axis 1, or on axis 0 of an unbatched (C,) input. The mean over class indices divides by
-    the weights of the targets, the mean over probabilities by their number. 0 log 0 counts as 0.
+    Classes are on axis 1, or on axis 0 of an unbatched (C,) input. The mean over class indices
+    divides by the weights of the targets, the mean over probabilities by their number. 0 log 0 = 0.
     """
 
     weight: np.ndarray | None = None
