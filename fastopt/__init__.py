@@ -5,6 +5,7 @@ from fastopt._threads import get_num_threads, set_num_threads
 from fastopt.losses import CrossEntropyLoss, Loss, MSELoss
 from fastopt.optim import SGD, Adam, AdamW, Optimizer
 from fastopt.params import FlatParams, Parameter
+from fastopt.serialize import load, save
 
 __all__ = [
     "SGD",
@@ -17,6 +18,8 @@ __all__ = [
     "Optimizer",
     "Parameter",
     "get_num_threads",
+    "load",
     "lr_scheduler",
+    "save",
     "set_num_threads",
 ]

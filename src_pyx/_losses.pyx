@@ -81,11 +81,45 @@ cdef inline double exp_lanes(const real* z, real shift, Py_ssize_t n, real* e) n
     return fold(lane)
 
 
+cdef inline double share_of(
+    const real* q, const real* w, double keep, double each, Py_ssize_t c,
+) noexcept nogil:
+    """Class c of the smoothed and weighted target: w_c (keep q_c + each); no q is zeros, no w is ones."""
+    return (keep * <double> q[c] + each if q != NULL else each) * (<double> w[c] if w != NULL else 1.0)
+
+
+cdef inline void soft_lanes(
+    const real* z, const real* q, const real* w, double keep, double each, double shift, Py_ssize_t n, double* out,
+) noexcept nogil:
+    """out = sum u_c, sum u_c (shift - z_c) with u_c = share_of(...); 0 times infinity is 0, as 0 log 0 is."""
+    cdef double[LANES] mass
+    cdef double[LANES] value
+    cdef double u
+    cdef Py_ssize_t blocks = n // LANES
+    cdef Py_ssize_t i, j, c
+    for j in range(LANES):
+        mass[j] = 0
+        value[j] = 0
+    for i in range(blocks):
+        for j in range(LANES):
+            c = LANES * i + j
+            u = share_of(q, w, keep, each, c)
+            mass[j] += u
+            value[j] += u * (shift - <double> z[c]) if u != 0 else 0.0
+    for j in range(n - LANES * blocks):
+        c = LANES * blocks + j
+        u = share_of(q, w, keep, each, c)
+        mass[j] += u
+        value[j] += u * (shift - <double> z[c]) if u != 0 else 0.0
+    out[0] = fold(mass)
+    out[1] = fold(value)
+
+
 cdef hot cross_entropy(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:
     """Rows of logits against class indices: b = value, gradient, logits, targets, class weights or NULL.
 
-    With s = label smoothing and W the sum of the weights, a row's value is
-    (1 - s) w_y (lse - z_y) + s/C sum_c w_c (lse - z_c); k = ..., s, W, ignore_index.
+    With s = label smoothing a row's value is (1 - s) w_y (lse - z_y) + s/C sum_c w_c (lse - z_c);
+    k = ..., s, ignore_index.
     """
     cdef Py_ssize_t width = <Py_ssize_t> k[WIDTH]
     cdef const Py_ssize_t* target = <const Py_ssize_t*> b[3] + offset
@@ -95,11 +129,12 @@ cdef hot cross_entropy(real** b, Py_ssize_t offset, Py_ssize_t n, const double* 
     cdef double scale = k[GRADIENT_SCALE]
     cdef double smoothing = k[OWN]
     cdef double each = smoothing / width
-    cdef double spread = each * k[OWN + 1]
-    cdef Py_ssize_t ignore = <Py_ssize_t> k[OWN + 2]
-    cdef double own, total, value, lse
-    cdef real top, factor, base
+    cdef Py_ssize_t ignore = <Py_ssize_t> k[OWN + 1]
+    cdef double own, total, shift
+    cdef double[2] spread
+    cdef real top, factor
     cdef Py_ssize_t i, c, y
+    spread[0] = spread[1] = 0
     for i in range(n):
         z = b[2] + (offset + i) * width
         if b[1] != NULL:
@@ -113,21 +148,18 @@ cdef hot cross_entropy(real** b, Py_ssize_t offset, Py_ssize_t n, const double* 
             continue
         top = max_lanes(z, width)
         total = exp_lanes(z, top, width, dz)
-        lse = log_(total)  # the shift by `top` stays in the differences below: they are small where lse + top is not
+        shift = log_(total) + <double> top
         own = (1 - smoothing) * (<double> w[y] if w != NULL else 1.0)
-        value = own * (lse - (<double> z[y] - <double> top))
         if smoothing != 0:
-            for c in range(width):
-                value += each * (<double> w[c] if w != NULL else 1.0) * (lse - (<double> z[c] - <double> top))
-        b[0][offset + i] = <real> value
+            soft_lanes(z, <const real*> NULL, w, 0, each, shift, width, spread)
+        b[0][offset + i] = <real> (own * (log_(total) - (<double> z[y] - <double> top)) + spread[1])
         if dz != NULL:
-            factor = <real> (scale * (own + spread) / total)
+            factor = <real> (scale * (own + spread[0]) / total)
             for c in range(width):
                 dz[c] = factor * dz[c]
             if smoothing != 0:
-                base = <real> (scale * each)
                 for c in range(width):
-                    dz[c] = dz[c] - base * (w[c] if w != NULL else <real> 1)
+                    dz[c] = dz[c] - <real> (scale * share_of(<const real*> NULL, w, 0, each, c))
             dz[y] = dz[y] - <real> (scale * own)
 
 
@@ -142,9 +174,10 @@ cdef hot cross_entropy_soft(real** b, Py_ssize_t offset, Py_ssize_t n, const dou
     cdef const real* q
     cdef real* dz = NULL
     cdef double scale = k[GRADIENT_SCALE]
-    cdef double smoothing = k[OWN]
-    cdef double each = smoothing / width
-    cdef double total, value, mass, lse, wq
+    cdef double keep = 1 - k[OWN]
+    cdef double each = k[OWN] / width
+    cdef double total
+    cdef double[2] spread
     cdef real top, factor
     cdef Py_ssize_t i, c
     for i in range(n):
@@ -154,19 +187,12 @@ cdef hot cross_entropy_soft(real** b, Py_ssize_t offset, Py_ssize_t n, const dou
             dz = b[1] + (offset + i) * width
         top = max_lanes(z, width)
         total = exp_lanes(z, top, width, dz)
-        lse = log_(total)
-        value = 0
-        mass = 0
-        for c in range(width):
-            wq = ((1 - smoothing) * <double> q[c] + each) * (<double> w[c] if w != NULL else 1.0)
-            mass += wq
-            value += wq * (lse - (<double> z[c] - <double> top)) if wq != 0 else 0.0
-        b[0][offset + i] = <real> value
+        soft_lanes(z, q, w, keep, each, log_(total) + <double> top, width, spread)
+        b[0][offset + i] = <real> spread[1]
         if dz != NULL:
-            factor = <real> (scale * mass / total)
+            factor = <real> (scale * spread[0] / total)
             for c in range(width):
-                wq = ((1 - smoothing) * <double> q[c] + each) * (<double> w[c] if w != NULL else 1.0)
-                dz[c] = factor * dz[c] - <real> (scale * wq)
+                dz[c] = factor * dz[c] - <real> (scale * share_of(q, w, keep, each, c))
 
 
 cdef object pair(void* single, void* double_):

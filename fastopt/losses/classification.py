@@ -123,7 +123,6 @@ class CrossEntropyLoss(Loss):
             )
         else:
             y = np.require(target, np.intp, "CA")
-            total = float(classes) if self.weight is None else float(self.weight.sum())
             value = self._reduce(
                 LOSSES["cross_entropy"],
                 (logits, y),
@@ -131,7 +130,7 @@ class CrossEntropyLoss(Loss):
                 shape=shape,
                 mass=weigh_targets(y, classes, self.ignore_index, self.weight),
                 shared=(weight,),
-                scalars=(smoothing, total, self.ignore_index),
+                scalars=(smoothing, self.ignore_index),
             )
         if inner and gradient is not None:
             gradient[...] = np.moveaxis(slope, -1, axis)
