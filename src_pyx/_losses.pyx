@@ -89,9 +89,10 @@ cdef inline double share_of(
 
 
 cdef inline void soft_lanes(
-    const real* z, const real* q, const real* w, double keep, double each, double shift, Py_ssize_t n, double* out,
+    const real* z, const real* q, const real* w, double keep, double each, double top, double lse, Py_ssize_t n,
+    double* out,
 ) noexcept nogil:
-    """out = sum u_c, sum u_c (shift - z_c) with u_c = share_of(...); 0 times infinity is 0, as 0 log 0 is."""
+    """out = sum u_c, sum u_c (lse - (z_c - top)) with u_c = share_of(...); 0 times infinity is 0, as 0 log 0 is."""
     cdef double[LANES] mass
     cdef double[LANES] value
     cdef double u
@@ -105,12 +106,12 @@ cdef inline void soft_lanes(
             c = LANES * i + j
             u = share_of(q, w, keep, each, c)
             mass[j] += u
-            value[j] += u * (shift - <double> z[c]) if u != 0 else 0.0
+            value[j] += u * (lse - (<double> z[c] - top)) if u != 0 else 0.0
     for j in range(n - LANES * blocks):
         c = LANES * blocks + j
         u = share_of(q, w, keep, each, c)
         mass[j] += u
-        value[j] += u * (shift - <double> z[c]) if u != 0 else 0.0
+        value[j] += u * (lse - (<double> z[c] - top)) if u != 0 else 0.0
     out[0] = fold(mass)
     out[1] = fold(value)
 
@@ -130,7 +131,7 @@ cdef hot cross_entropy(real** b, Py_ssize_t offset, Py_ssize_t n, const double* 
     cdef double smoothing = k[OWN]
     cdef double each = smoothing / width
     cdef Py_ssize_t ignore = <Py_ssize_t> k[OWN + 1]
-    cdef double own, total, shift
+    cdef double own, total, lse
     cdef double[2] spread
     cdef real top, factor
     cdef Py_ssize_t i, c, y
@@ -148,11 +149,11 @@ cdef hot cross_entropy(real** b, Py_ssize_t offset, Py_ssize_t n, const double* 
             continue
         top = max_lanes(z, width)
         total = exp_lanes(z, top, width, dz)
-        shift = log_(total) + <double> top
+        lse = log_(total)
         own = (1 - smoothing) * (<double> w[y] if w != NULL else 1.0)
         if smoothing != 0:
-            soft_lanes(z, <const real*> NULL, w, 0, each, shift, width, spread)
-        b[0][offset + i] = <real> (own * (log_(total) - (<double> z[y] - <double> top)) + spread[1])
+            soft_lanes(z, <const real*> NULL, w, 0, each, top, lse, width, spread)
+        b[0][offset + i] = <real> (own * (lse - (<double> z[y] - <double> top)) + spread[1])
         if dz != NULL:
             factor = <real> (scale * (own + spread[0]) / total)
             for c in range(width):
@@ -187,7 +188,7 @@ cdef hot cross_entropy_soft(real** b, Py_ssize_t offset, Py_ssize_t n, const dou
             dz = b[1] + (offset + i) * width
         top = max_lanes(z, width)
         total = exp_lanes(z, top, width, dz)
-        soft_lanes(z, q, w, keep, each, log_(total) + <double> top, width, spread)
+        soft_lanes(z, q, w, keep, each, top, log_(total), width, spread)
         b[0][offset + i] = <real> spread[1]
         if dz != NULL:
             factor = <real> (scale * spread[0] / total)
