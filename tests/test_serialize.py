@@ -133,6 +133,7 @@ def test_every_structure_comes_back_bit_for_bit(scratch, value):
         np.array(["a", "bc\0"]),
         np.array([b"a\0", b""]),
         np.zeros(2, np.dtype("i1,f8", align=True)),
+        np.zeros(2, [("\u0100", "f4")]),
         np.zeros(3, "V0"),
         np.frombuffer(bytes(8), np.uint8),
     ],
