@@ -14,7 +14,7 @@ cdef extern from *:
     #if !defined(FASTOPT_NO_CLONES) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12 \\
         && defined(__x86_64__) && defined(__GLIBC__)
     #define FASTOPT_CLONES 1
-    #define FASTOPT_HOT __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4"))) void
+    #define FASTOPT_HOT __attribute__((flatten, target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4"))) void
     #else
     #define FASTOPT_CLONES 0
     #define FASTOPT_HOT void
@@ -220,30 +220,34 @@ cdef inline real copysign_(real x, real sign) noexcept nogil:
 # exp(r) = 1 + r + r**2 q(r), q = mpmath.chebyfit((exp(r) - 1 - r) / r**2, |r| <= log(2)/2): relative error 1e-8
 # (float) and 2e-17 (double). The ends of x are where the result has already rounded to 0 or inf.
 cdef inline real exp_(real x) noexcept nogil:
-    cdef real t, k, r, z, q
+    cdef real t, k, a, b, r, z, q
     if real is float:
         x = <float> 89 if x > 89 else x
         x = <float> -104 if x < -104 else x
         t = x * <float> 1.4426950408889634 + <float> 12582912
         k = t - <float> 12582912
-        r = x - k * <float> 0.693145751953125 - k * <float> 1.42860682030941723e-6
+        a = x - k * <float> 0.693145751953125
+        b = k * <float> 1.42860682030941723e-6
+        r = a - b
         z = r * r
         q = <float> 0.041666556 + r * <float> 0.008363179 + z * <float> 0.0013926184
         q = <float> 0.5 + r * <float> 0.16666576 + z * q
-        return scale_float(<float> 1 + (r + z * q), t)
+        return scale_float(<float> 1 + (a + (z * q - b)), t)
     else:
         x = 710.0 if x > 710 else x
         x = -746.0 if x < -746 else x
         t = x * 1.4426950408889634 + 6755399441055744.0
         k = t - 6755399441055744.0
-        r = x - k * 0.6931471803691238 - k * 1.9082149292705877e-10
+        a = x - k * 0.6931471803691238
+        b = k * 1.9082149292705877e-10
+        r = a - b
         z = r * r
         q = 2.7620088445409746e-07 + r * 2.510038549551032e-08
         q = 2.4801521295954376e-05 + r * 2.7557268459997064e-06 + z * q
         q = 0.0013888888917213717 + r * 0.00019841269863053618 + z * q
         q = 0.04166666666662413 + r * 0.008333333333330062 + z * q
         q = 0.5 + r * 0.16666666666666669 + z * q
-        return scale_double(1 + (r + z * q), t)
+        return scale_double(1 + (a + (z * q - b)), t)
 
 # k log(2) + log(1 + f) + rest for 1 + f in [sqrt(1/2), sqrt(2)], to the accuracy of f. With s = f / (2 + f),
 # log(1 + f) = 2 atanh(s) = f - (h - s (h + q)), h = f**2 / 2, so that f, the largest part, enters unrounded
