@@ -53,6 +53,7 @@ cdef type ndarray = np.ndarray
 
 
 cdef struct tensor_t:
+    const array_t* param     # kept alive by Plan.params
     Py_ssize_t n
     Py_ssize_t steps         # taken so far
     int type
@@ -212,7 +213,8 @@ cdef class Plan:
         cdef tensor_t* t
         for i in range(self.count):
             t = &self.tensor[i]
-            t.n = size_of(array_of(params[i]))
+            t.param = array_of(params[i])
+            t.n = size_of(t.param)
             t.type = dtype_of(params[i])
             t.b = self.table + i * MAX_BUFFERS
             t.b[0] = array_of(params[i]).data
@@ -328,12 +330,14 @@ cdef class Plan:
         """Check the gradients of this group, gradients[first:first + count], and note where they are."""
         cdef Py_ssize_t i
         cdef object gradient
-        cdef array_t* p
-        cdef array_t* g
+        cdef const array_t* p
+        cdef const array_t* g
         cdef tensor_t* t
+        cdef int source
+        cdef bint direct
         for i in range(self.count):
             t = &self.tensor[i]
-            p = array_of(self.params[i])
+            p = t.param
             if p.data != t.b[0] or size_of(p) != t.n or (p.flags & OWNED) != OWNED:
                 raise ValueError(
                     f"parameter {first + i} was moved, resized or made read-only since the optimizer was built"
@@ -346,18 +350,31 @@ cdef class Plan:
                 gradient = foreign(gradient, first + i)
                 kept.append(gradient)
             g = array_of(gradient)
+            source = dtype_of(gradient)
             if not same_shape(g, p):
                 raise ValueError(
                     f"gradient {first + i} has shape {gradient.shape}, its parameter {self.params[i].shape}"
                 )
-            if span.meets(g, 4 if dtype_of(gradient) == FLOAT32 else 8):
+            direct = source == t.type and (g.flags & READABLE) == READABLE
+            if direct and t.strided == NULL and g.data == t.b[1]:
+                continue  # where it was in the step before, and clear of the parameters then
+            if span.meets(g, 4 if source == FLOAT32 else 8):
                 gradient = np.array(gradient, order="C", subok=False)
                 kept.append(gradient)
                 g = array_of(gradient)
-            t.source = dtype_of(gradient)
+                direct = source == t.type
+            t.source = source
             t.b[1] = g.data
-            t.strided = NULL if t.source == t.type and (g.flags & READABLE) == READABLE else g
+            t.strided = NULL
+            if not direct:
+                t.strided = g
         return 0
+
+    cdef void forget(self) noexcept nogil:
+        """Check every gradient afresh: there are more parameters now that it could meet."""
+        cdef Py_ssize_t i
+        for i in range(self.count):
+            self.tensor[i].b[1] = NULL
 
     cdef void merge(self) noexcept nogil:
         """List the runs: active tensors, joined with the one before where every buffer follows on."""
@@ -508,7 +525,10 @@ cdef class Engine:
 
     def add(self, Plan plan):
         """Take in the plan of one more group."""
+        cdef Plan one
         self.span = Span([param for one in [*self.plans, plan] for param in one.params])
+        for one in self.plans:
+            one.forget()
         self.plans.append(plan)
         self.count += plan.count
 

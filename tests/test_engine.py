@@ -154,6 +154,19 @@ def test_a_gradient_that_shares_memory_with_a_parameter_is_read_before_it_change
     assert (b == 1.5).all()
 
 
+def test_a_gradient_that_becomes_a_parameter_is_read_before_it_changes():
+    a, b = np.ones(4), np.full(4, 2.0)
+    opt = fo.SGD(a, lr=0.5)
+    opt.step([b])
+    opt.add_param_group({"params": b})
+    opt.step([b, np.ones(4)])
+    assert (a == -1).all()
+    b[...] = 2.0
+    late = fo.SGD([{"params": b}, {"params": a}], lr=0.5)
+    late.step([np.ones(4), b])
+    assert (a == -2).all()
+
+
 # No allocation.
 
 
