@@ -93,8 +93,8 @@ class LBFGSMinimizer:
     >>> while not m.done:
     ...     x = m.ask()
     ...     m.tell(x @ x, 2 * x)
-    >>> float(m.result().fun)
-    0.0
+    >>> m.result().success
+    True
     """
 
     def __init__(
