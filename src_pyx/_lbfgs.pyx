@@ -243,8 +243,10 @@ ctypedef struct lbfgs_t:
 cdef inline real* row(real* rows, Py_ssize_t n, Py_ssize_t i) noexcept nogil:
     return rows + i * n
 
-cdef inline bint better(const place_t* a, const place_t* b) noexcept nogil:
-    return a.f < b.f or (a.f == b.f and a.gnorm < b.gnorm)
+cdef inline bint better(const lbfgs_t* s, const place_t* a, const place_t* b) noexcept nogil:
+    """Whether a is lower than b, or, where rounding hides that, flatter."""
+    cdef double rounding = 2 * s.eps * fabs(b.f) if isfinite(b.f) else 0
+    return a.f < b.f - rounding or (fabs(a.f - b.f) <= rounding and a.gnorm < b.gnorm)
 
 cdef inline void swap(place_t* a, place_t* b) noexcept nogil:
     cdef place_t c = a[0]
@@ -349,9 +351,9 @@ cdef void accept(lbfgs_t* s, real* points, bint found) noexcept nogil:
     s.nit += 1
     s.former_f = s.here.f
     swap(&s.here, &s.trial)
-    if better(&s.trial, &s.here) and better(&s.trial, &s.best):
+    if better(s, &s.trial, &s.here) and better(s, &s.trial, &s.best):
         swap(&s.trial, &s.best)
-    elif not better(&s.best, &s.here):
+    elif not better(s, &s.best, &s.here):
         s.best.f = INFINITY
 
     s.reason = judge(s, found)
@@ -421,7 +423,7 @@ cdef void advance(lbfgs_t* s, real* points, const real* g, double f) noexcept no
     if verdict == ACCEPTED:
         accept(s, points, True)
         return
-    if finite and better(&s.trial, &s.here) and better(&s.trial, &s.best):
+    if finite and better(s, &s.trial, &s.here) and better(s, &s.trial, &s.best):
         swap(&s.trial, &s.best)
     if verdict == SEARCHING:
         propose(s, points)
@@ -546,7 +548,7 @@ cdef class LBFGSCore:
     def best(self):
         """Copies of the answer: (x, f, g) at the lowest f seen, or where the run converged by its gradient."""
         cdef place_t* place = &self.s.here
-        if better(&self.s.best, place) and not (self.s.reason == GRADIENT and self.s.best.gnorm > self.s.gtol):
+        if better(&self.s, &self.s.best, place) and not (self.s.reason == GRADIENT and self.s.best.gnorm > self.s.gtol):
             place = &self.s.best
         return self.rows[place.x].copy(), place.f, self.rows[place.g].copy()
 
