@@ -1,0 +1,1 @@
+"""Examples, also installed as fastopt.examples so that `fastopt demo` can run them."""
