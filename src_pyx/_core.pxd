@@ -9,6 +9,7 @@ from libc.math cimport INFINITY, NAN, copysign, copysignf, fabs, fabsf, sqrt, sq
 # Design: dispatch by return type. `cdef hot f(...)` is compiled three times by the C compiler and bound to the best
 # copy when the module is loaded. hot must mean void (a result leaves through a pointer), because the attribute
 # stands where a type would. Contraction is off and nothing is reassociated, so the copies give the same bits.
+# flatten inlines what is called: a function of this file left as a call would be the default copy, and not vectorise.
 cdef extern from *:
     """
     #if !defined(FASTOPT_NO_CLONES) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12 \\
@@ -168,7 +169,8 @@ cdef inline double dot_cascade(const real* x, const real* y, Py_ssize_t n) noexc
 
 
 # Scalar mathematics without branches, tables or calls, so that every compiler vectorises the loops that use it and
-# every instruction set gives the same bits. Each dtype computes in its own precision; results are within 2 ulp.
+# every instruction set gives the same bits. Results are within 2 ulp, and those of float are computed in float: in
+# C an unadorned 1 or 0.5 is a double and would promote all it touches, hence <real> 1.
 #
 # Design: arithmetic and ternaries live here, the few steps on the bits of a number in C. DIGITS is the number of
 # stored fraction bits, ONE and ROOT_HALF are the bits of 1 and of just below sqrt(1/2).
@@ -286,7 +288,7 @@ cdef inline real log_sum(real k, real f, real rest) noexcept nogil:
         rest += k * 1.9082149292705877e-10
         return k * 0.6931471803691238 + (f - (h - (s * (h + z * q) + rest)))
 
-# Subnormals are scaled into the normal range by 2**32 or 2**64 first.
+# What is below the smallest normal number is scaled into the normal range by 2**32 or 2**64 first.
 cdef inline real log_(real x) noexcept nogil:
     cdef real y, shift
     if real is float:
