@@ -304,7 +304,7 @@ def test_an_optimizer_refuses_to_step_inside_its_own_step():
             return 0.5
 
     opt.param_groups[0]["lr"] = Rate()
-    with pytest.raises(RuntimeError, match="stepping"):
+    with pytest.raises(RuntimeError, match="this optimizer is at work"):
         opt.step(np.ones(3))
     opt.param_groups[0]["lr"] = 0.5
     opt.step(np.ones(3))

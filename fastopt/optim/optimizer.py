@@ -369,9 +369,7 @@ class Optimizer:
             entries = [{} if source is None else state_dict["state"].get(source[1], {}) for source in here]
             loads.append((plan, group, *self._restored(plan, group, entries, first)))
             first += len(here)
-        for plan, group, steps, buffers in loads:
-            plan.group.update(group)
-            plan.restore(steps, buffers)
+        self._engine.restore(loads)
         for hook in self._hooked("load_state_dict_post"):
             hook(self)
 
