@@ -1,9 +1,12 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, freethreading_compatible=True
 """How many threads a large kernel may use, and the parked threads that help with it."""
 # Design: no OpenMP, whose runtime deadlocks in a forked child that has seen a parallel region, and no executor, whose
-# round trip takes some 40 us. A helper waits for a lock without the GIL, so waking it takes some 5 us, and threads pay
-# from 2**16 elements on. Everyone claims ranges until none is left; a helper that has not woken by then is called
-# off, so a busy machine costs nothing. Whoever finds the helpers taken, or is a forked child, does without.
+# round trip takes some 40 us. A helper waits for a lock without the GIL, for SPINS tries awake and then asleep. Awake
+# it answers within 1 us, which halves a step of 2**16 elements; asleep, on a core that halts or runs another library's
+# threads, it answers so late and with so cold a cache that only large work gains. So small work is shared if it
+# follows other work at once, large work always. Each thread has a block of the chunks, the same at every step so that
+# its cache keeps it, claims a few at a time, and goes on to the blocks of the others; a helper that has not come when
+# all is claimed is called off. Whoever finds the helpers taken does without.
 import os
 import threading
 
@@ -20,30 +23,44 @@ cdef extern from "Python.h":
 
 cdef extern from *:
     """
+    #include <time.h>
+    static long long fastopt_now(void) {
+        struct timespec t;
+        timespec_get(&t, TIME_UTC);
+        return 1000000000LL * t.tv_sec + t.tv_nsec;
+    }
     #if defined(_MSC_VER)
     #include <intrin.h>
-    #define FASTOPT_CLAIM(x) ((Py_ssize_t) _InterlockedExchangeAdd64((volatile long long *)(x), 1))
+    #define FASTOPT_CLAIM(x, n) ((Py_ssize_t) _InterlockedExchangeAdd64((volatile long long *)(x), n))
     #else
-    #define FASTOPT_CLAIM(x) __atomic_fetch_add((x), (Py_ssize_t) 1, __ATOMIC_RELAXED)
+    #define FASTOPT_CLAIM(x, n) __atomic_fetch_add((x), (Py_ssize_t) (n), __ATOMIC_RELAXED)
     #endif
     """
-    Py_ssize_t claim "FASTOPT_CLAIM"(Py_ssize_t*) noexcept nogil
+    long long now "fastopt_now"() noexcept nogil
+    Py_ssize_t claim "FASTOPT_CLAIM"(Py_ssize_t*, Py_ssize_t) noexcept nogil
 
 cdef enum:
     MAX_HELPERS = 255
-    RANGES = 4  # a thread, so that a late thread does not keep the others waiting
-    SPINS = 2000  # tries before sleeping, some 40 us: steps in a row find the helpers awake
+    GRAIN = 4  # chunks claimed at a time: what a late thread can keep the others waiting with
+    SPINS = 2000  # some 40 us
+    AT_ONCE = 50_000  # nanoseconds
+    LARGE = 1 << 11  # chunks
 
 cdef struct helper_t:
     PyThread_type_lock go    # released to wake it
     PyThread_type_lock done  # released when it found no more to do
 
+cdef struct block_t:
+    Py_ssize_t claimed  # chunks, in order; may run past the end
+    Py_ssize_t[7] apart  # a cache line each
+
 cdef struct task_t:
     work_t work
     void* job
     Py_ssize_t chunks
-    Py_ssize_t ranges
-    Py_ssize_t claimed
+    Py_ssize_t threads
+    block_t[MAX_HELPERS + 1] block
+    long long ended
 
 cdef helper_t[MAX_HELPERS] helper
 cdef Py_ssize_t helpers
@@ -154,7 +171,7 @@ def serve(Py_ssize_t i):
     with nogil:
         while True:
             take(go)
-            toil()
+            toil(i + 1)
             PyThread_release_lock(done)
 
 
@@ -166,12 +183,16 @@ cdef void take(PyThread_type_lock lock) noexcept nogil:
     PyThread_acquire_lock(lock, WAIT_LOCK)
 
 
-cdef void toil() noexcept nogil:
-    """Claim and do ranges of the task until none is left."""
-    cdef Py_ssize_t i = claim(&task.claimed)
-    while i < task.ranges:
-        task.work(task.job, task.chunks * i // task.ranges, task.chunks * (i + 1) // task.ranges)
-        i = claim(&task.claimed)
+cdef void toil(Py_ssize_t me) noexcept nogil:
+    """Claim and do chunks until none is left, beginning with the block of thread `me`."""
+    cdef Py_ssize_t i, block, start, stop
+    for i in range(task.threads):
+        block = (me + i) % task.threads
+        stop = task.chunks * (block + 1) // task.threads
+        start = claim(&task.block[block].claimed, GRAIN)
+        while start < stop:
+            task.work(task.job, start, min(start + GRAIN, stop))
+            start = claim(&task.block[block].claimed, GRAIN)
 
 
 cdef void share(work_t work, void* job, Py_ssize_t chunks, Py_ssize_t threads) noexcept nogil:
@@ -180,17 +201,21 @@ cdef void share(work_t work, void* job, Py_ssize_t chunks, Py_ssize_t threads) n
     if threads < 2 or not PyThread_acquire_lock(taken, NOWAIT_LOCK):
         work(job, 0, chunks)
         return
+    if chunks < LARGE and not 0 <= now() - task.ended < AT_ONCE:
+        threads = 1
     task.work = work
     task.job = job
     task.chunks = chunks
-    task.ranges = min(chunks, RANGES * threads)
-    task.claimed = 0
+    task.threads = threads
+    for i in range(threads):
+        task.block[i].claimed = chunks * i // threads
     for i in range(threads - 1):
         PyThread_release_lock(helper[i].go)
-    toil()
+    toil(0)
     for i in range(threads - 1):
         if not PyThread_acquire_lock(helper[i].go, NOWAIT_LOCK):
             take(helper[i].done)
+    task.ended = now()
     PyThread_release_lock(taken)
 
 
