@@ -286,10 +286,12 @@ cdef double direct(lbfgs_t* s, real* points) noexcept nogil:
 cdef double first_step(lbfgs_t* s, real* points, double length) noexcept nogil:
     """The first trial along steepest descent, where no pair tells how far to go; length = ||g||."""
     cdef double[2] seen
-    if s.nit:
-        return min(100 / length, max(1 / length, 2 * (s.former_f - s.here.f) / (length * length)))
+    cdef double reach
     survey(row(points, s.n, s.here.x), row(points, s.n, s.here.g), s.n, seen)
-    return max(1 / length, min(max(1.0, sqrt(seen[0] / s.n)) / length, 1 / seen[1]))
+    reach = max(1.0, sqrt(seen[0] / s.n))
+    if s.nit:
+        return min(100 * reach / length, max(1 / length, 2 * (s.former_f - s.here.f) / (length * length)))
+    return max(1 / length, min(reach / length, 1 / seen[1]))
 
 
 cdef void open_search(lbfgs_t* s, real* points) noexcept nogil:

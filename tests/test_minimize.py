@@ -1,10 +1,11 @@
-"""minimize, LBFGSMinimizer and the SciPy method: the same minima as SciPy, and every way to stop."""
+"""minimize, LBFGSMinimizer and the SciPy method: SciPy's minima, and every way to stop."""
 
 import copy
 import pickle
 import subprocess
 import sys
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -139,6 +140,32 @@ def test_domain_with_an_edge_is_no_obstacle(outside, x0):
     assert np.allclose(result.x, 1 / 50, rtol=0, atol=4.1e-8)
 
 
+def test_gradient_that_is_not_finite_is_out_of_the_domain():
+    def fun(x):
+        return float((x - np.log(abs(x))).sum()), np.where(x > 0, 1 - 1 / x, np.nan)
+
+    result = minimize(fun, [50.0, 0.01], jac=True, tol=1e-6)
+    assert result.success
+    assert np.allclose(result.x, 1, rtol=0, atol=1.1e-6)
+
+
+@pytest.mark.parametrize("maxls", [1, 2, 3])
+def test_search_cut_short_falls_back_on_its_lowest_trial(maxls):
+    result = minimize(rosenbrock, [-1.2, 1.0], jac=True, tol=1e-6, options={"maxls": maxls})
+    assert result.success
+
+
+def test_pairs_that_mislead_are_dropped():
+    """A valley wall far steeper than the slope before it: the old direction leads nowhere."""
+
+    def fun(x):
+        steep = np.where(x < 0, 1e12, 1)
+        return float(steep @ (x**2 / 2)), steep * x
+
+    result = minimize(fun, np.linspace(1, 2, 8), jac=True, tol=1e-6, options={"maxls": 4})
+    assert result.success
+
+
 @pytest.mark.parametrize("shift", [1e3, 1e8, -1e8])
 def test_shift_of_f_does_not_keep_it_from_the_minimum(shift):
     """Rounding hides the decrease; the slopes still show the way."""
@@ -171,7 +198,7 @@ def test_steps_meet_the_strong_wolfe_conditions():
     minimize(fun, points[0], jac=True, tol=1e-6, callback=points.append)
     known = {x.tobytes(): (f, g) for x, f, g in seen}
     assert len(points) > 20
-    for x, x2 in zip(points, points[1:], strict=False):
+    for x, x2 in pairwise(points):
         (f, g), (f2, g2) = known[x.tobytes()], known[x2.tobytes()]
         s = x2 - x
         assert f2 <= f + 1e-3 * (g @ s) * (1 - 1e-12)
@@ -515,7 +542,9 @@ def test_ask_and_tell_is_minimize_bit_for_bit(name):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+@pytest.mark.parametrize(
+    "duplicate", [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))]
+)
 def test_duplicate_goes_on_as_the_run_itself(duplicate, dtype):
     x0 = np.full(6, -1, dtype)
 
@@ -663,7 +692,7 @@ def test_scipy_basinhopping_and_dual_annealing_use_it():
         [(-3, 3)] * 2,
         maxiter=50,
         rng=0,
-        minimizer_kwargs={"method": lambda f, x0, bounds, **k: lbfgs(f, x0, **k)},
+        minimizer_kwargs={"method": lbfgs},
     )
     assert anneal.fun == pytest.approx(-2, abs=1e-9)
 
@@ -697,8 +726,11 @@ def test_scipy_basinhopping_and_dual_annealing_use_it():
         (NotImplementedError, r"bounds", {"bounds": np.array([[-np.inf, 1.0]] * 2)}),
         (ValueError, r"3 pairs of bounds, but x has shape \(2,\)", {"bounds": [(None, None)] * 3}),
         (NotImplementedError, r"L1", {"l1": 0.1}),
-        (ValueError, r"gradient has shape \(3,\), but x has shape \(2,\)",
-         {"fun": lambda x: (0.0, np.zeros(3))}),
+        (
+            ValueError,
+            r"gradient has shape \(3,\), but x has shape \(2,\)",
+            {"fun": lambda x: (0.0, np.zeros(3))},
+        ),
         (ValueError, r"gradient has shape \(2, 2\)", {"fun": lambda x: (0.0, np.zeros((2, 2)))}),
         (TypeError, r"gradient has dtype complex128", {"fun": lambda x: (0.0, x * 1j)}),
         (ValueError, r"value of fun has shape \(2,\)", {"fun": lambda x: (x, x)}),
