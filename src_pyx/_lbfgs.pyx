@@ -201,8 +201,8 @@ REASONS = ("running", "gradient", "decrease", "maxiter", "maxfun", "linesearch",
 cdef enum:
     DIRECTION = 6  # row of the search direction in points, below three places of two rows each
     ROWS = 7
-    WINDOW = 25  # iterations over which progress is judged
-    PATIENCE = 10  # iterations without any
+    WINDOW = 50  # iterations over which progress is judged
+    PATIENCE = 50  # iterations without any
 
 # An evaluated point: the rows of its vectors, its value and the largest size of a gradient component.
 ctypedef struct place_t:
@@ -370,7 +370,7 @@ cdef reason_t judge(lbfgs_t* s, bint found) noexcept nogil:
     cdef bint spent
     if gnorm <= s.gtol:
         return GRADIENT
-    if found and s.former_f - f < s.ftol * max(fabs(f), max(fabs(s.former_f), 1.0)):
+    if found and s.ftol > 0 and s.former_f - f < s.ftol * max(fabs(f), max(fabs(s.former_f), 1.0)):
         return DECREASE
 
     if fabs(s.former_f - f) > 2 * s.eps * fabs(f) or gnorm < .5 * s.still_gnorm:
