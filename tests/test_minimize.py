@@ -229,13 +229,14 @@ def test_failed_search_moves_to_its_lowest_trial():
     m = LBFGSMinimizer([0.0], maxls=1)
     m.tell(0.0, [-1.0])
     steps = [m.ask()]
-    m.tell(-2.0, [-1.0])
+    m.tell(-2.0, [-1.5])
     steps.append(m.ask())
     assert m.nit == 0
     m.tell(-1.0, [-1.0])
     assert m.nit == 1
     x, f, _ = m._core.here()
     assert (x, f) == (steps[0], -2.0)
+    assert m._core.pairs()[0].shape == (0, 1)  # s'y < 0
 
 
 def test_failed_search_without_a_lower_trial_drops_the_pairs():
