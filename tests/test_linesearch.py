@@ -110,7 +110,7 @@ def test_trials_are_those_of_dcsrch(seed):
     if phi(0.0)[1] >= 0:
         a = 0.5 / c
     step = 10.0 ** rng.uniform(-2, 0)
-    c1, c2 = rng.choice([1e-3, 0.1, 0.6]), rng.choice([1e-3, 0.1, 0.9])
+    c1, c2 = rng.choice([(1e-3, 1e-3), (1e-3, 0.9), (0.1, 0.1), (0.6, 0.7)])
     theirs = []
     oracle = DCSRCH(
         lambda t: (theirs.append(t), phi(t)[0])[1], lambda t: phi(t)[1], c1, c2, 1e-9, 0, stpmax
@@ -118,8 +118,9 @@ def test_trials_are_those_of_dcsrch(seed):
     _, _, _, task = oracle(step, *phi(0.0), maxiter=60)
     ls, ours = search(phi, step, c1=c1, c2=c2, xtol=1e-9, stpmax=stpmax, maxls=60)
     assert ls.accepted == (task.startswith(b"CONV") or task == b"WARNING: STP = STPMAX")
-    # The formulas are the same up to the order of roundings, of which a dozen steps have some 64.
-    assert ours[:12] == pytest.approx(theirs[:12], rel=64 * 2.0**-52, abs=0)
+    # The formulas are the same up to the order of roundings; interpolation between values that
+    # differ in their third digit magnifies those a thousandfold.
+    assert ours[:12] == pytest.approx(theirs[:12], rel=1024 * 2.0**-52, abs=0)
 
 
 def test_no_trial_is_longer_than_allowed():
