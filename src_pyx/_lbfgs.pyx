@@ -201,6 +201,8 @@ REASONS = ("running", "gradient", "decrease", "maxiter", "maxfun", "linesearch",
 cdef enum:
     DIRECTION = 6  # row of the search direction in points, below three places of two rows each
     ROWS = 7
+    # With ten pairs an ill-conditioned run may take some thirty iterations to halve its gradient: less patience
+    # would end it short of what it can reach.
     WINDOW = 50  # iterations over which progress is judged
     PATIENCE = 50  # iterations without any
 
