@@ -41,7 +41,8 @@ cdef extern from *:
 
 cdef enum:
     MAX_HELPERS = 255
-    GRAIN = 4  # chunks claimed at a time: what a late thread can keep the others waiting with
+    GRAIN = 4  # chunks claimed at a time at least, and
+    CLAIMS = 32  # how often a thread claims at most: what a late one holds keeps the others waiting
     SPINS = 2000  # some 40 us
     AT_ONCE = 50_000  # nanoseconds
     LARGE = 1 << 11  # chunks
@@ -59,6 +60,7 @@ cdef struct task_t:
     void* job
     Py_ssize_t chunks
     Py_ssize_t threads
+    Py_ssize_t grain
     block_t[MAX_HELPERS + 1] block
     long long ended
 
@@ -189,10 +191,10 @@ cdef void toil(Py_ssize_t me) noexcept nogil:
     for i in range(task.threads):
         block = (me + i) % task.threads
         stop = task.chunks * (block + 1) // task.threads
-        start = claim(&task.block[block].claimed, GRAIN)
+        start = claim(&task.block[block].claimed, task.grain)
         while start < stop:
-            task.work(task.job, start, min(start + GRAIN, stop))
-            start = claim(&task.block[block].claimed, GRAIN)
+            task.work(task.job, start, min(start + task.grain, stop))
+            start = claim(&task.block[block].claimed, task.grain)
 
 
 cdef void share(work_t work, void* job, Py_ssize_t chunks, Py_ssize_t threads) noexcept nogil:
@@ -207,6 +209,7 @@ cdef void share(work_t work, void* job, Py_ssize_t chunks, Py_ssize_t threads) n
     task.job = job
     task.chunks = chunks
     task.threads = threads
+    task.grain = max(GRAIN, chunks // (CLAIMS * threads))
     for i in range(threads):
         task.block[i].claimed = chunks * i // threads
     for i in range(threads - 1):
