@@ -277,7 +277,7 @@ cdef class Plan:
 
     cdef int scalars_for(self, double* k, Py_ssize_t t) except -1:
         """Write the scalars of step `t` to `k`."""
-        cdef object rule, weight_decay, value
+        cdef object rule, weight_decay
         cdef tuple own
         cdef dict group = self.group
         cdef Py_ssize_t j

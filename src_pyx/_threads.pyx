@@ -77,7 +77,7 @@ def share(work, Py_ssize_t chunks):
         if pool is None:
             from concurrent.futures import ThreadPoolExecutor
             pool = ThreadPoolExecutor(threads - 1, "fastopt")
-        for i in range(threads - 1):
+        for _ in range(threads - 1):
             pool.submit(drain, work, ranges, done)
     except KeyboardInterrupt as error:
         interrupt = error

@@ -1,0 +1,67 @@
+"""Print what must not depend on how fastopt was built: a hash of the results of every algorithm.
+
+Run it with two builds (with and without clones) or two machines and compare: ``python tests/bits.py``.
+"""
+
+import hashlib
+import inspect
+from collections.abc import Iterator
+
+import fastopt
+import numpy as np
+from fastopt.optim import Optimizer
+
+SIZES = (1, 7, 33, 1000, 5003)
+OPTIONS = {
+    "SGD": [{"momentum": 0.9, "dampening": 0.1}, {"momentum": 0.9, "nesterov": True}],
+    "Adam": [{"amsgrad": True}, {"decoupled_weight_decay": True}],
+    "AdamW": [{"amsgrad": True}],
+}
+
+
+def optimized(name: str, options: dict[str, object], dtype: type) -> list[np.ndarray]:
+    """Parameters after 50 steps down quadratic bowls."""
+    rng = np.random.default_rng(0)
+    params = [rng.standard_normal(n).astype(dtype) for n in SIZES]
+    centers = [rng.standard_normal(n).astype(dtype) for n in SIZES]
+    slopes = [rng.uniform(0.1, 3, n).astype(dtype) for n in SIZES]
+
+    def closure() -> tuple[float, list[np.ndarray]]:
+        grads = [a * (p - c) for a, p, c in zip(slopes, params, centers, strict=True)]
+        loss = sum(float(g @ (p - c)) / 2 for g, p, c in zip(grads, params, centers, strict=True))
+        return loss, grads
+
+    optimizer = getattr(fastopt.optim, name)(params, **options)
+    for _ in range(50):
+        optimizer.step(closure)
+    return params
+
+
+def lost(name: str, dtype: type) -> list[np.ndarray]:
+    """Value and gradient of a loss at scores, the targets being probabilities."""
+    rng = np.random.default_rng(0)
+    scores = rng.standard_normal((501, 11)).astype(dtype)
+    target = rng.uniform(size=(501, 11)).astype(dtype)
+    target /= target.sum(axis=1, keepdims=True)
+    value, gradient = getattr(fastopt.losses, name)().value_and_grad(scores, target)
+    return [np.asarray(value), np.asarray(gradient)]
+
+
+def results() -> Iterator[tuple[str, list[np.ndarray]]]:
+    for dtype in (np.float32, np.float64):
+        for name in fastopt.optim.__all__:
+            cls = getattr(fastopt.optim, name)
+            if cls is Optimizer:
+                continue
+            decay = {"weight_decay"} & inspect.signature(cls).parameters.keys()
+            for options in [dict.fromkeys(decay, 0.01), *OPTIONS.get(name, [])]:
+                label = ", ".join([dtype.__name__, *(f"{k}={v}" for k, v in options.items())])
+                yield f"{name}({label})", optimized(name, options, dtype)
+        for name in getattr(getattr(fastopt, "losses", None), "__all__", ()):
+            if name != "Loss":
+                yield f"{name}({dtype.__name__})", lost(name, dtype)
+
+
+if __name__ == "__main__":
+    for label, arrays in results():
+        print(hashlib.sha256(b"".join(map(np.ndarray.tobytes, arrays))).hexdigest()[:16], label)
