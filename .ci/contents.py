@@ -5,25 +5,17 @@ import tarfile
 import zipfile
 
 sdist, wheel = sys.argv[1:]
-source = {name.partition("/")[2] for name in tarfile.open(sdist).getnames()}
-built = set(zipfile.ZipFile(wheel).namelist())
+with tarfile.open(sdist) as archive:
+    source = {name.partition("/")[2] for name in archive.getnames()}
+with zipfile.ZipFile(wheel) as archive:
+    built = set(archive.namelist())
 
-for name in (
-    "LICENSE",
-    "README.md",
-    "CHANGELOG.md",
-    "src_pyx/_core.pxd",
-    "tests/conftest.py",
-    ".ci/run",
-):
-    assert name in source, f"{sdist} lacks {name}"
-for name in (
-    "fastopt/__init__.py",
-    "fastopt/py.typed",
-    "fastopt/_engine.pyi",
-    "fastopt/examples/__init__.py",
-):
-    assert name in built, f"{wheel} lacks {name}"
+needed = {"LICENSE", "README.md", "src_pyx/_core.pxd", "tests/conftest.py", ".ci/run"}
+assert needed <= source, f"{sdist} lacks {needed - source}"
+needed = {
+    f"fastopt/{name}" for name in ("__init__.py", "py.typed", "_engine.pyi", "examples/__init__.py")
+}
+assert needed <= built, f"{wheel} lacks {needed - built}"
 generated = sorted(name for name in source if name.endswith((".c", ".so", ".pyd", ".pyc")))
 assert not generated, f"{sdist} holds {generated}"
 foreign = sorted(

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-import fastopt as fo
 import numpy as np
+
+import fastopt as fo
 
 assert Path(__file__).parents[1] not in Path(fo.__file__).parents, fo.__file__
 assert Path(fo.__file__).with_name("py.typed").exists()

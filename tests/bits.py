@@ -1,14 +1,15 @@
 """Print what must not depend on how fastopt was built: a hash of the results of every algorithm.
 
-Run it with two builds (with and without clones) or two machines and compare: ``python tests/bits.py``.
+Run ``python tests/bits.py`` with two builds, or on two machines, and compare.
 """
 
 import hashlib
 import inspect
 from collections.abc import Iterator
 
-import fastopt
 import numpy as np
+
+import fastopt
 from fastopt.optim import Optimizer
 
 SIZES = (1, 7, 33, 1000, 5003)

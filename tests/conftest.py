@@ -7,8 +7,8 @@ try:
     import fastopt
 except ImportError as error:
     raise pytest.UsageError(
-        f"not built: run pip install -e . ({error}). To test an installed wheel from a checkout, say "
-        "pytest, not python -m pytest, which imports the sources of the checkout instead."
+        f"not built: run pip install -e . ({error}). To test an installed wheel from a checkout, "
+        "say pytest, not python -m pytest, which imports the sources of the checkout instead."
     ) from error
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)

@@ -1,4 +1,4 @@
-"""What a build must hold: clones, nothing exported, no checked division, a stub for every module."""
+"""What a build must hold: clones, no other exports, no checked division, a stub for each module."""
 
 import os
 import platform
@@ -9,8 +9,9 @@ import tomllib
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
-import fastopt
 import pytest
+
+import fastopt
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(fastopt.__path__[0])
