@@ -4,9 +4,10 @@ import doctest
 import importlib
 import pkgutil
 
-import fastopt
 import numpy as np
 import pytest
+
+import fastopt
 
 MODULES = [
     module.name
