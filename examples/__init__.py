@@ -1,1 +1,1 @@
-"""Programs to read and run; an installed fastopt holds them as `fastopt.examples`."""
+"""Examples, also installed as fastopt.examples so that `fastopt demo` can run them."""

@@ -18,7 +18,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from _core cimport (
-    C_CONTIGUOUS, CHUNK, COMMON, DECAY, FLOAT32, FLOAT64, L2, READABLE, SCALE, WRITEABLE,
+    C_CONTIGUOUS, CHUNK, COMMON, DECAY, FLOAT32, FLOAT64, L2, READABLE, SCALE, THREAD_MIN, WRITEABLE,
     array_of, array_t, dtype_of, real, rule_t,
 )
 
@@ -47,20 +47,24 @@ cdef enum:
     MAX_PASSES = 8
     MAX_DIMS = 64
     OWNED = READABLE | WRITEABLE
-    THREAD_MIN = 1 << 18     # below this many elements a round trip to the pool costs more than it saves
     NOGIL_MIN = 1 << 12      # below this many, releasing the GIL costs more than the kernel
 
 cdef type ndarray = np.ndarray
 
 
+cdef struct recipe_t:        # how to make one step
+    rule_t[2] update         # for float32, float64
+    double[MAX_SCALARS] k
+
 cdef struct tensor_t:
+    const array_t* param     # kept alive by Plan.params
     Py_ssize_t n
     Py_ssize_t steps         # taken so far
     int type
     bint active              # has a gradient in this step
     const array_t* strided   # the gradient, if it must be gathered chunk by chunk, and
     int source               # its type
-    const double* k
+    recipe_t* recipe
     void** b                 # parameter, gradient, state...
 
 cdef struct run_t:
@@ -73,7 +77,8 @@ cdef void gather(real* out, const array_t* a, int source, Py_ssize_t offset, Py_
     """Elements [offset, offset + n) of a strided, unaligned or other-dtype array in C order."""
     cdef Py_ssize_t index[MAX_DIMS]
     cdef const char* x = a.data
-    cdef Py_ssize_t i, rest = offset
+    cdef Py_ssize_t i, size, rest = offset
+    cdef Py_ssize_t stride = a.strides[a.nd - 1] if a.nd else 0
     cdef int d
     cdef float single
     cdef double double_
@@ -81,22 +86,28 @@ cdef void gather(real* out, const array_t* a, int source, Py_ssize_t offset, Py_
         index[d] = rest % a.shape[d]
         rest = rest // a.shape[d]
         x += index[d] * a.strides[d]
-    for i in range(n):
+    while n:
+        size = min(n, a.shape[a.nd - 1] - index[a.nd - 1]) if a.nd else 1
         if source == FLOAT32:
-            memcpy(&single, x, sizeof(float))
-            out[i] = <real> single
+            for i in range(size):
+                memcpy(&single, x + i * stride, sizeof(float))
+                out[i] = <real> single
         else:
-            memcpy(&double_, x, sizeof(double))
-            out[i] = <real> double_
+            for i in range(size):
+                memcpy(&double_, x + i * stride, sizeof(double))
+                out[i] = <real> double_
+        out += size
+        n -= size
+        if n == 0:
+            return
         d = a.nd - 1
-        while d >= 0:
-            x += a.strides[d]
-            index[d] += 1
-            if index[d] < a.shape[d]:
-                break
-            x -= index[d] * a.strides[d]
+        index[d] += size
+        x += size * stride
+        while index[d] == a.shape[d]:
+            x += a.strides[d - 1] - index[d] * a.strides[d]
             index[d] = 0
             d -= 1
+            index[d] += 1
 
 
 cdef inline Py_ssize_t size_of(const array_t* a) noexcept nogil:
@@ -125,7 +136,7 @@ cdef object foreign(object gradient, Py_ssize_t i):
         )
     cdef object array = np.asarray(gradient)
     if array.dtype.kind != "f":
-        raise TypeError(f"gradient {i} has dtype {array.dtype}; it must be real real point")
+        raise TypeError(f"gradient {i} has dtype {array.dtype}; it must be real floating point")
     if type(array) is ndarray and dtype_of(array) in (FLOAT32, FLOAT64):
         return array
     return np.array(array, dtype=np.float32 if array.dtype.itemsize <= 4 else np.float64, subok=False)
@@ -143,7 +154,7 @@ cdef inline bint follows(const tensor_t* a, const tensor_t* b, Py_ssize_t width)
 
 
 cdef inline bint joins(const tensor_t* a, const tensor_t* b) noexcept nogil:
-    return a.strided == NULL and b.strided == NULL and a.k == b.k
+    return a.strided == NULL and b.strided == NULL and a.recipe == b.recipe
 
 
 cdef inline Py_ssize_t chunks_in(Py_ssize_t n) noexcept nogil:
@@ -186,12 +197,11 @@ cdef class Plan:
     cdef readonly dict group
     cdef readonly dict buffers
     cdef object scalars
-    cdef object decay
     cdef object rule
     cdef Py_ssize_t count, runs, chunks, elements, width
     cdef tensor_t* tensor
     cdef run_t* run
-    cdef double* k
+    cdef recipe_t* recipe
     cdef void** table
     cdef rule_t[2] update
     cdef rule_t[2] shrink
@@ -204,16 +214,17 @@ cdef class Plan:
         self.scalars = scalars
         self.tensor = <tensor_t*> calloc(max(self.count, 1), sizeof(tensor_t))
         self.run = <run_t*> calloc(max(self.count, 1), sizeof(run_t))
-        self.k = <double*> calloc(max(self.count, 1) * MAX_SCALARS, sizeof(double))
+        self.recipe = <recipe_t*> calloc(max(self.count, 1), sizeof(recipe_t))
         self.table = <void**> calloc(max(self.count, 1) * MAX_BUFFERS, sizeof(void*))
-        if not (self.tensor and self.run and self.k and self.table):
+        if not (self.tensor and self.run and self.recipe and self.table):
             raise MemoryError
         unpack(decay, self.shrink)
         cdef Py_ssize_t i
         cdef tensor_t* t
         for i in range(self.count):
             t = &self.tensor[i]
-            t.n = size_of(array_of(params[i]))
+            t.param = array_of(params[i])
+            t.n = size_of(t.param)
             t.type = dtype_of(params[i])
             t.b = self.table + i * MAX_BUFFERS
             t.b[0] = array_of(params[i]).data
@@ -222,7 +233,7 @@ cdef class Plan:
     def __dealloc__(self):
         free(self.tensor)
         free(self.run)
-        free(self.k)
+        free(self.recipe)
         free(self.table)
 
     @property
@@ -230,7 +241,7 @@ cdef class Plan:
         """How many steps each tensor has taken."""
         return [self.tensor[i].steps for i in range(self.count)]
 
-    def restore(self, list steps, dict buffers):
+    cdef int restore(self, list steps, dict buffers) except -1:
         """Replace the step counts and the state; what `buffers` lacks starts at zero when a rule asks for it."""
         cdef Py_ssize_t i
         for i in range(self.count):
@@ -238,6 +249,7 @@ cdef class Plan:
         self.buffers = buffers
         self.rule = None
         self.prepare()
+        return 0
 
     def zeros(self):
         """One zeroed buffer a tensor, contiguous with its neighbor's wherever the parameters are."""
@@ -260,7 +272,10 @@ cdef class Plan:
         ]
 
     cdef int arrange(self, object rule) except -1:
-        """Take up `rule`: its kernels, and the addresses of its state."""
+        """Take up `rule`: its kernels, and the addresses of its state.
+
+        The rules that a group uses at different steps have the same state.
+        """
         cdef Py_ssize_t i, j
         cdef object name
         cdef list buffers
@@ -275,9 +290,10 @@ cdef class Plan:
         self.rule = rule
         return 0
 
-    cdef int scalars_for(self, double* k, Py_ssize_t t) except -1:
-        """Write the scalars of step `t` to `k`."""
+    cdef int write(self, recipe_t* recipe, Py_ssize_t t) except -1:
+        """Work out how to make step `t`."""
         cdef object rule, weight_decay
+        cdef double* k = recipe.k
         cdef tuple own
         cdef dict group = self.group
         cdef Py_ssize_t j
@@ -285,6 +301,7 @@ cdef class Plan:
         rule, own = self.scalars(group, t)
         if rule is not self.rule:
             self.arrange(rule)
+        recipe.update = self.update
         k[SCALE] = -1 if group["maximize"] else 1
         k[L2] = 0
         k[DECAY] = 1
@@ -303,7 +320,7 @@ cdef class Plan:
         return 0
 
     cdef int prepare(self) except -1:
-        """Work out the scalars of the coming step for every active tensor: once, unless their step counts differ."""
+        """Work out how each tensor makes its next step: once for all, unless their step counts differ."""
         cdef Py_ssize_t i, j, t
         cdef bint uniform = True
         cdef dict seen
@@ -312,29 +329,31 @@ cdef class Plan:
                 uniform = False
                 break
         if uniform:
-            self.scalars_for(self.k, 1 + (self.tensor[0].steps if self.count else 0))
+            self.write(self.recipe, 1 + (self.tensor[0].steps if self.count else 0))
             for i in range(self.count):
-                self.tensor[i].k = self.k
+                self.tensor[i].recipe = self.recipe
             return 0
         seen = {}
         for i in range(self.count):
             t = self.tensor[i].steps + 1
             j = seen.setdefault(t, i)
-            self.tensor[i].k = self.k + j * MAX_SCALARS
+            self.tensor[i].recipe = self.recipe + j
             if i == j:
-                self.scalars_for(self.k + j * MAX_SCALARS, t)
+                self.write(self.recipe + j, t)
         return 0
 
     cdef int bind(self, tuple gradients, Py_ssize_t first, Span span, list kept) except -1:
         """Check the gradients of this group, gradients[first:first + count], and note where they are."""
         cdef Py_ssize_t i
         cdef object gradient
-        cdef array_t* p
-        cdef array_t* g
+        cdef const array_t* p
+        cdef const array_t* g
         cdef tensor_t* t
+        cdef int source
+        cdef bint direct
         for i in range(self.count):
             t = &self.tensor[i]
-            p = array_of(self.params[i])
+            p = t.param
             if p.data != t.b[0] or size_of(p) != t.n or (p.flags & OWNED) != OWNED:
                 raise ValueError(
                     f"parameter {first + i} was moved, resized or made read-only since the optimizer was built"
@@ -347,18 +366,31 @@ cdef class Plan:
                 gradient = foreign(gradient, first + i)
                 kept.append(gradient)
             g = array_of(gradient)
+            source = dtype_of(gradient)
             if not same_shape(g, p):
                 raise ValueError(
                     f"gradient {first + i} has shape {gradient.shape}, its parameter {self.params[i].shape}"
                 )
-            if span.meets(g, 4 if dtype_of(gradient) == FLOAT32 else 8):
+            direct = source == t.type and (g.flags & READABLE) == READABLE
+            if direct and t.strided == NULL and g.data == t.b[1]:
+                continue  # where it was in the step before, and clear of the parameters then
+            if span.meets(g, 4 if source == FLOAT32 else 8):
                 gradient = np.array(gradient, order="C", subok=False)
                 kept.append(gradient)
                 g = array_of(gradient)
-            t.source = dtype_of(gradient)
+                direct = source == t.type
+            t.source = source
             t.b[1] = g.data
-            t.strided = NULL if t.source == t.type and (g.flags & READABLE) == READABLE else g
+            t.strided = NULL
+            if not direct:
+                t.strided = g
         return 0
+
+    cdef void forget(self) noexcept nogil:
+        """Check every gradient afresh: there are more parameters now that it could meet."""
+        cdef Py_ssize_t i
+        for i in range(self.count):
+            self.tensor[i].b[1] = NULL
 
     cdef void merge(self) noexcept nogil:
         """List the runs: active tensors, joined with the one before where every buffer follows on."""
@@ -390,6 +422,7 @@ cdef class Plan:
         cdef Py_ssize_t r, i, low, high, size, grain
         cdef run_t* run
         cdef const tensor_t* t
+        cdef const double* k
         cdef void* local[MAX_BUFFERS]
         cdef double[CHUNK] scratch
         cdef rule_t[MAX_PASSES] passes
@@ -403,10 +436,11 @@ cdef class Plan:
             t = run.tensor
             single = t.type == FLOAT32
             count = 0
-            if t.k[DECAY] != 1:
+            k = t.recipe.k
+            if k[DECAY] != 1:
                 passes[count] = self.shrink[not single]
                 count += 1
-            passes[count] = self.update[not single]
+            passes[count] = t.recipe.update[not single]
             count += 1
             low *= CHUNK
             high = min(high * CHUNK, run.n)
@@ -415,7 +449,7 @@ cdef class Plan:
                 while low < high:
                     size = min(grain, high - low)
                     for p in range(count):
-                        passes[p](t.b, low, size, t.k)
+                        passes[p](t.b, low, size, k)
                     low += size
                 continue
             while low < high:
@@ -428,7 +462,7 @@ cdef class Plan:
                     gather(<double*> scratch, t.strided, t.source, low, size)
                 local[1] = <void*> scratch
                 for p in range(count):
-                    passes[p](local, 0, size, t.k)
+                    passes[p](local, 0, size, k)
                 low += size
 
     def _work(self, Py_ssize_t start, Py_ssize_t stop):
@@ -507,16 +541,39 @@ cdef class Engine:
         if self.lock != NULL:
             PyThread_free_lock(self.lock)
 
+    cdef int acquire(self) except -1:
+        if not PyThread_acquire_lock(self.lock, NOWAIT_LOCK):
+            raise RuntimeError("this optimizer is at work: in another thread, or further up in this one")
+        return 0
+
     def add(self, Plan plan):
         """Take in the plan of one more group."""
-        self.span = Span([param for one in [*self.plans, plan] for param in one.params])
-        self.plans.append(plan)
-        self.count += plan.count
+        cdef Plan one
+        self.acquire()
+        try:
+            self.span = Span([param for one in [*self.plans, plan] for param in one.params])
+            for one in self.plans:
+                one.forget()
+            self.plans.append(plan)
+            self.count += plan.count
+        finally:
+            PyThread_release_lock(self.lock)
+
+    def restore(self, loads):
+        """For each (plan, group, steps, buffers), replace hyperparameters, step counts and state."""
+        cdef Plan plan
+        self.acquire()
+        try:
+            for plan, group, steps, buffers in loads:
+                plan.group.update(group)
+                plan.restore(steps, buffers)
+        finally:
+            PyThread_release_lock(self.lock)
 
     def step(self, gradients):
         """Update every parameter with its gradient, in the order of the groups; None skips one.
 
-        Checks and scalars come first, for all groups: if anything is wrong, nothing has changed.
+        Checks and recipes come first, for all groups: if anything is wrong, nothing has changed.
         """
         cdef tuple held = tuple(gradients)
         cdef list kept = []
@@ -525,8 +582,7 @@ cdef class Engine:
         cdef Plan plan
         if len(held) != self.count:
             raise ValueError(f"{len(held)} gradients for {self.count} parameters")
-        if not PyThread_acquire_lock(self.lock, NOWAIT_LOCK):
-            raise RuntimeError("this optimizer is stepping in another thread")
+        self.acquire()
         try:
             for plan in self.plans:
                 plan.bind(held, first, self.span, kept)

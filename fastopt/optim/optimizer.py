@@ -417,9 +417,7 @@ class Optimizer:
             ]
             loads.append((plan, group, *self._restored(plan, group, entries, first)))
             first += len(here)
-        for plan, group, steps, buffers in loads:
-            plan.group.update(group)
-            plan.restore(steps, buffers)
+        self._engine.restore(loads)
         for hook in self._hooked("load_state_dict_post"):
             hook(self)
 

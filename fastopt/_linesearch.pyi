@@ -1,0 +1,23 @@
+class MoreThuente:
+    def __init__(
+        self,
+        f: float,
+        slope: float,
+        step: float = 1.0,
+        *,
+        c1: float = 1e-3,
+        c2: float = 0.9,
+        xtol: float = 0.1,
+        stpmax: float = 1e10,
+        maxls: int = 20,
+        slack: float = ...,
+    ) -> None: ...
+    def advance(self, f: float, slope: float) -> None: ...
+    @property
+    def step(self) -> float: ...
+    @property
+    def done(self) -> bool: ...
+    @property
+    def accepted(self) -> bool: ...
+    @property
+    def agrees(self) -> bool: ...

@@ -1,0 +1,9 @@
+from typing import Any
+
+from numpy.typing import NDArray
+
+FUNCTIONS: tuple[str, ...]
+
+def apply(name: str, x: NDArray[Any], out: NDArray[Any]) -> None: ...
+def sum(x: NDArray[Any]) -> float: ...
+def dot(x: NDArray[Any], y: NDArray[Any]) -> float: ...

@@ -1,0 +1,37 @@
+"""The command line: `fastopt demo` and `fastopt info`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from fastopt.versions import show_versions
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0, 1 if something is missing, 2 for wrong arguments."""
+    parser = argparse.ArgumentParser(prog="fastopt", description="An optimizer engine for NumPy.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    demo = commands.add_parser("demo", help="fit handwritten digits with L-BFGS and AdamW, and compare")
+    demo.add_argument("--output", default="fastopt-demo.png", metavar="FILE", help="where to draw (default: %(default)s)")
+    demo.add_argument("--epochs", type=_positive, default=40, help="of the network (default: %(default)s)")
+    commands.add_parser("info", help="print versions, instruction set level and threads")
+    options = parser.parse_args(arguments)
+    if options.command == "info":
+        show_versions()
+        return 0
+    try:
+        from fastopt.examples import digits
+    except ModuleNotFoundError as error:
+        print(f"fastopt demo needs {error.name}: pip install 'fastopt[demo]'", file=sys.stderr)
+        return 1
+    digits.main(options.output, options.epochs)
+    return 0
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value

@@ -1,0 +1,498 @@
+"""Three doors to one solver: `minimize`, SciPy's ``method=lbfgs``, and `LBFGSMinimizer`."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastopt._lbfgs import LBFGSCore
+
+# scipy.optimize takes longer to import than all of this: it is imported where it is used.
+if TYPE_CHECKING:
+    from scipy.optimize import OptimizeResult  # type: ignore[import-untyped]
+
+__all__ = ["LBFGSMinimizer", "lbfgs", "minimize"]
+
+Vector = NDArray[Any]
+
+# How a run can end: SciPy's codes (0 converged, 1 out of budget, from 2 on failed), in a sentence.
+_ENDINGS = {
+    "running": (-1, "The run has not ended yet."),
+    "gradient": (0, "Converged: no component of the gradient is larger than gtol."),
+    "decrease": (0, "Converged: the last step lowered f by less than ftol allows for."),
+    "maxiter": (1, "Stopped: the limit of maxiter iterations is reached."),
+    "maxfun": (1, "Stopped: the limit of maxfun function evaluations is reached."),
+    "linesearch": (
+        2,
+        "Failed: no step down the gradient lowers f. Either the gradient is not that of f, "
+        "or f is not smooth.",
+    ),
+    "precision": (3, "Stopped: rounding hides any further decrease of f; gtol is not met."),
+    "stalled": (4, "Stopped: f has not changed over ten iterations; gtol is not met."),
+    "nonfinite": (5, "Failed: f or its gradient is not finite at x0."),
+    "stopped": (99, "`callback` raised `StopIteration`."),
+}
+
+
+class LBFGSMinimizer:
+    """L-BFGS by ask and tell: it says where, the caller evaluates however it likes.
+
+    The direction is d = -H g, with H the inverse BFGS matrix of the last `maxcor` pairs
+    s = x' - x, y = g' - g upon gamma I, gamma = s'y / y'y. The step t along it is found by the
+    search of Moré and Thuente: f(x + t d) <= f + 1e-3 t g'd and |g'd| at most .9 of what it was;
+    or, where rounding hides the decrease, by the approximate conditions of Hager and Zhang.
+
+    Parameters
+    ----------
+    x0 : array_like, shape (n,)
+        Starting point; never written to. float32 is kept, all else becomes float64.
+    bounds : sequence of (low, high), or scipy.optimize.Bounds, optional
+        Must not restrict anything for now.
+    l1 : float or array_like, optional
+        Must be zero for now.
+    maxcor : int, default 10
+        Number of pairs kept, at least 1.
+    gtol : float, default 1e-5
+        Converged when no component of the gradient is larger than this; at least 0.
+    ftol : float, default 2.2e-9
+        Converged when a step lowers f by less than ftol * max(|f before|, |f|, 1); 0 turns the
+        test off.
+    maxiter, maxfun : int, default 15000
+        Limits on iterations (at least 0) and on evaluations (at least 1), never passed.
+    maxls : int, default 20
+        Evaluations one line search may take; twice as many along steepest descent.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a value out of range or of the wrong type.
+    NotImplementedError
+        For bounds or an L1 penalty.
+
+    Notes
+    -----
+    Unlike SciPy's L-BFGS-B: where f or the gradient is not finite, the step is taken back; a
+    search that fails falls back on its lowest trial; ``ftol=0`` is off; `maxfun` holds within a
+    search. An exception between `ask` and `tell` changes nothing: `ask` again. A run can be
+    pickled at any time.
+
+    References
+    ----------
+    Nocedal, J. (1980). Updating quasi-Newton matrices with limited storage. Math. Comp. 35(151).
+
+    Examples
+    --------
+    >>> m = LBFGSMinimizer([3.0, -4.0])
+    >>> while not m.done:
+    ...     x = m.ask()
+    ...     m.tell(x @ x, 2 * x)
+    >>> m.result().success
+    True
+    """
+
+    def __init__(
+        self,
+        x0: ArrayLike,
+        bounds: Any = None,
+        l1: ArrayLike | None = None,
+        *,
+        maxcor: int = 10,
+        gtol: float = 1e-5,
+        ftol: float = 2.220446049250313e-9,
+        maxiter: int = 15000,
+        maxfun: int = 15000,
+        maxls: int = 20,
+    ) -> None:
+        x = np.atleast_1d(np.asarray(x0))
+        if x.ndim != 1:
+            raise ValueError(f"Invalid x0 of shape {x.shape} (must have one dimension)")
+        if x.dtype.kind not in "biuf":
+            raise TypeError(f"Invalid x0 of dtype {x.dtype} (must be real numbers)")
+        if bounds is not None and _restricts(bounds, x.size):
+            raise NotImplementedError("L-BFGS cannot handle bounds yet: leave them out")
+        if l1 is not None and np.any(l1):
+            raise NotImplementedError("L-BFGS cannot handle an L1 penalty yet: leave it out")
+        single = x.dtype.kind == "f" and x.dtype.itemsize == 4
+        slots = _whole("maxcor", maxcor, 1) + 1
+        points = np.zeros((7, x.size), np.float32 if single else np.float64)
+        points[:3] = x
+        points[1] = np.nan
+        self._core = LBFGSCore(
+            points,
+            np.zeros((2 * slots, x.size), points.dtype),
+            np.zeros(2 * slots),
+            gtol=_tolerance("gtol", gtol),
+            ftol=_tolerance("ftol", ftol),
+            maxiter=_whole("maxiter", maxiter, 0),
+            maxfun=_whole("maxfun", maxfun, 1),
+            maxls=_whole("maxls", maxls, 1),
+        )
+
+    @property
+    def done(self) -> bool:
+        """Whether the run has ended."""
+        return self._core.done
+
+    @property
+    def nit(self) -> int:
+        """Iterations so far."""
+        return self._core.nit
+
+    @property
+    def nfev(self) -> int:
+        """Evaluations so far."""
+        return self._core.nfev
+
+    def ask(self) -> Vector:
+        """Return the point to evaluate, as a fresh array; the same point until `tell` is called."""
+        return self._core.ask()
+
+    def tell(self, f: Any, g: ArrayLike) -> None:
+        """Take in the value and the gradient at the point `ask` returned.
+
+        Parameters
+        ----------
+        f : float, or array_like of size 1
+            NaN or infinite if the point lies outside the domain.
+        g : array_like, shape (n,), (n, 1) or (1, n)
+            Never written to or kept.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a shape does not fit or something is not a real number; nothing is changed.
+        RuntimeError
+            If the run has ended.
+        """
+        if not self._core.tell(f, g):
+            self._core.tell(_value(f), _gradient(g, self._core.ask()))
+
+    def result(self) -> OptimizeResult:
+        """Return the best point evaluated so far and how the run ended, as `minimize` does."""
+        from scipy.optimize import OptimizeResult
+
+        from fastopt._inverse_hessian import InverseHessian
+
+        core = self._core
+        x, f, g = core.best()
+        status, message = _ENDINGS[core.reason]
+        return OptimizeResult(
+            x=x,
+            fun=f,
+            jac=g,
+            nfev=core.nfev,
+            njev=core.nfev,
+            nit=core.nit,
+            status=status,
+            success=status == 0,
+            message=message,
+            reason=core.reason,
+            hess_inv=InverseHessian(*core.pairs()),
+        )
+
+
+_OPTIONS = LBFGSMinimizer.__init__.__kwdefaults__ or {}
+
+
+def minimize(
+    fun: Callable[..., Any],
+    x0: ArrayLike,
+    args: Any = (),
+    method: str = "lbfgs",
+    jac: Callable[..., Any] | str | bool | None = None,
+    bounds: Any = None,
+    tol: float | None = None,
+    callback: Callable[..., Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+    l1: ArrayLike | None = None,
+) -> OptimizeResult:
+    """Minimize a smooth function of many variables.
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(x, *args) -> f``, or ``-> (f, gradient)`` with ``jac=True``. It may change or keep x.
+    x0 : array_like, shape (n,)
+        Starting point; never written to. float32 is kept, all else becomes float64.
+    args : tuple, optional
+        Further arguments of `fun` and `jac`.
+    method : {"lbfgs"}, default "lbfgs"
+        The solver.
+    jac : callable, bool or {"2-point", "3-point", "cs"}, optional
+        The gradient ``jac(x, *args)``, or True if `fun` returns it; else finite differences.
+    bounds, l1 : optional
+        Must not restrict anything for now.
+    tol : float, optional
+        Short for ``options={"gtol": tol, "ftol": 0}``: success means that the gradient is small.
+    callback : callable, optional
+        Called after each iteration as ``callback(x)``, or, if `intermediate_result` is its only
+        parameter, with an OptimizeResult by that name. It ends the run by raising StopIteration.
+    options : dict, optional
+        The options of `LBFGSMinimizer`: maxcor, gtol, ftol, maxiter, maxfun, maxls; eps and
+        finite_diff_rel_step, the absolute and relative step of finite differences, whose calls
+        of `fun` count towards maxfun. disp and iprint are accepted and do nothing.
+
+    Returns
+    -------
+    scipy.optimize.OptimizeResult
+        x, fun and jac at the best point evaluated: where f is lowest, but where the gradient is
+        within gtol if that is how the run ended. status is 0 (converged), 1 (out of budget), 2
+        or more (failed) or 99 (callback); message says it in a sentence, reason in a word.
+        hess_inv is a linear operator. nfev, njev and nit count.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an unknown method or option, a value out of range, a gradient of the wrong shape.
+
+    See Also
+    --------
+    LBFGSMinimizer : the algorithm, and where it departs from SciPy's.
+
+    References
+    ----------
+    Nocedal, J. (1980). Updating quasi-Newton matrices with limited storage. Math. Comp. 35(151).
+
+    Examples
+    --------
+    >>> def fun(x):
+    ...     return ((x - 3) ** 2).sum(), 2 * (x - 3)
+    >>> minimize(fun, [0.0, 0.0], jac=True).x
+    array([3., 3.])
+    """
+    if method != "lbfgs":
+        raise ValueError(f"Unknown method: {method!r} (minimize has 'lbfgs')")
+    known = [*_OPTIONS, "eps", "finite_diff_rel_step", "disp", "iprint"]
+    options = options or {}
+    for name in options:
+        if name not in known:
+            close = difflib.get_close_matches(str(name), known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
+            raise TypeError(f"Unknown option: {name!r} ({hint})")
+    return lbfgs(fun, x0, args, jac, bounds=bounds, callback=callback, tol=tol, l1=l1, **options)
+
+
+def lbfgs(
+    fun: Callable[..., Any],
+    x0: ArrayLike,
+    args: Any = (),
+    jac: Callable[..., Any] | str | bool | None = None,
+    hess: Any = None,
+    hessp: Any = None,
+    bounds: Any = None,
+    constraints: Any = (),
+    callback: Callable[..., Any] | None = None,
+    *,
+    tol: float | None = None,
+    l1: ArrayLike | None = None,
+    eps: float | None = None,
+    finite_diff_rel_step: float | None = None,
+    **options: Any,
+) -> OptimizeResult:
+    """L-BFGS as a SciPy method: ``scipy.optimize.minimize(fun, x0, jac=True, method=lbfgs)``.
+
+    Parameters and result are those of `minimize`. As SciPy asks of its methods, what is not known
+    here (hess, hessp, options of other solvers) is ignored.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For constraints, a value out of range, a gradient of the wrong shape.
+
+    Examples
+    --------
+    >>> import scipy.optimize
+    >>> fun = lambda x: (x @ x, 2 * x)
+    >>> scipy.optimize.minimize(fun, [1.0, 2.0], jac=True, method=lbfgs).x
+    array([0., 0.])
+    """
+    if constraints is not None and np.size(constraints):
+        raise ValueError(f"Invalid constraints: {constraints!r} (L-BFGS handles none)")
+    if not isinstance(args, tuple):
+        args = (args,)
+    options = {name: value for name, value in options.items() if name in _OPTIONS}
+    if tol is not None:
+        options = {"gtol": tol, "ftol": 0, **options}
+
+    evaluate = _with_gradient(fun, jac, args)
+    if evaluate is not None:
+        m = LBFGSMinimizer(x0, bounds, l1, **options)
+        _run(m, evaluate, callback)
+        return m.result()
+
+    differences = _Differences(fun, args, jac or "2-point", eps, finite_diff_rel_step)
+    maxfun = _whole("maxfun", options.get("maxfun", _OPTIONS["maxfun"]), 1)
+    options["maxfun"] = max(1, maxfun // differences.calls_for(np.size(x0)))
+    m = LBFGSMinimizer(x0, bounds, l1, **options)
+    _run(m, differences, callback)
+    result = m.result()
+    result.nfev = differences.calls
+    return result
+
+
+def _run(
+    m: LBFGSMinimizer, evaluate: Callable[[Vector], Any], callback: Callable[..., Any] | None
+) -> None:
+    notify = None if callback is None else _notifier(callback)
+    core = m._core
+    nit = 0
+    while not core.done:
+        pair = evaluate(core.ask())
+        try:
+            f, g = pair
+        except (TypeError, ValueError):
+            raise TypeError(f"With jac=True fun must return (f, gradient), not {pair!r}") from None
+        if not core.tell(f, g):
+            m.tell(f, g)
+        if notify is not None and core.nit != nit:
+            nit = core.nit
+            try:
+                notify(core)
+            except StopIteration:
+                core.stop()
+
+
+def _with_gradient(
+    fun: Callable[..., Any], jac: Any, args: tuple[Any, ...]
+) -> Callable[[Vector], Any] | None:
+    """Return x -> (f, gradient), or None where only differences can give the gradient."""
+    if not callable(fun):
+        raise TypeError(f"Invalid fun: {fun!r} (must be callable)")
+    if jac is None or jac is False or jac in ("2-point", "3-point", "cs"):
+        return None
+    if jac is not True and not callable(jac):
+        raise ValueError(
+            f"Invalid jac: {jac!r} (must be callable, a bool, '2-point', '3-point' or 'cs')"
+        )
+    joint = fun if jac is True else _unmemoized(fun, jac)
+    if joint is None:
+        # fun may change its argument, so each of the two has its own.
+        return lambda x: (fun(x.copy(), *args), jac(x, *args))
+    return (lambda x: joint(x, *args)) if args else joint
+
+
+def _unmemoized(fun: Any, jac: Any) -> Callable[..., Any] | None:
+    """Return the function that gives f and gradient at once, if that is what SciPy has wrapped.
+
+    For ``jac=True`` SciPy hands its methods a private class that remembers the last x, at the cost
+    of a comparison and a copy in each call. Where it cannot be seen through, it works as it is.
+    """
+    try:
+        from scipy.optimize._optimize import MemoizeJac  # type: ignore[import-untyped]
+    except ImportError:
+        return None
+    wrapped = isinstance(fun, MemoizeJac) and getattr(jac, "__self__", None) is fun
+    return fun.fun if wrapped else None
+
+
+class _Differences:
+    """fun with its gradient by SciPy's finite differences; `calls` counts every call of fun."""
+
+    def __init__(
+        self,
+        fun: Callable[..., Any],
+        args: tuple[Any, ...],
+        scheme: Any,
+        eps: float | None,
+        rel_step: float | None,
+    ) -> None:
+        self.fun = fun
+        self.args = args
+        self.settings = {"method": scheme, "abs_step": eps, "rel_step": rel_step}
+        self.calls = 0
+
+    def calls_for(self, n: int) -> int:
+        """Calls of fun that one value with its gradient takes."""
+        return 1 + (2 * n if self.settings["method"] == "3-point" else n)
+
+    def value(self, x: Vector) -> Any:
+        self.calls += 1
+        return self.fun(x.copy(), *self.args)
+
+    def __call__(self, x: Vector) -> tuple[float, Vector]:
+        from scipy.optimize._numdiff import approx_derivative  # type: ignore[import-untyped]
+
+        f = _value(self.value(x))
+        if not math.isfinite(f):
+            return f, np.full_like(x, np.nan)
+        with np.errstate(invalid="ignore", over="ignore"):
+            g = approx_derivative(self.value, x, f0=np.array([f]), **self.settings)
+        return f, np.ravel(g)
+
+
+def _notifier(callback: Callable[..., Any]) -> Callable[[LBFGSCore], Any]:
+    """Return what calls the callback in that one of SciPy's two styles it is written for."""
+    from scipy.optimize import OptimizeResult
+
+    try:
+        parameters = set(inspect.signature(callback).parameters)
+    except ValueError:  # a builtin without a signature
+        parameters = set()
+    if parameters != {"intermediate_result"}:
+        return lambda core: callback(core.here()[0])
+
+    def notify(core: LBFGSCore) -> None:
+        x, f, g = core.here()
+        callback(
+            intermediate_result=OptimizeResult(x=x, fun=f, jac=g, nit=core.nit, nfev=core.nfev)
+        )
+
+    return notify
+
+
+def _value(f: Any) -> float:
+    a = np.asarray(f)
+    if a.size != 1:
+        raise ValueError(f"The value of fun has shape {a.shape} (must be a number, or of size 1)")
+    if a.dtype.kind not in "biuf":
+        raise TypeError(f"The value of fun is {f!r} (must be a real number)")
+    return float(a.reshape(-1)[0])
+
+
+def _gradient(g: ArrayLike, x: Vector) -> Vector:
+    """Return g as a fresh vector of x's shape and dtype."""
+    a = np.asarray(g)
+    if a.dtype.kind not in "biuf":
+        raise TypeError(f"The gradient has dtype {a.dtype} (must be real numbers)")
+    if a.size != x.size or a.ndim > 2 or (a.ndim == 2 and 1 not in a.shape):
+        raise ValueError(f"The gradient has shape {a.shape}, but x has shape {x.shape}")
+    with np.errstate(over="ignore"):
+        return np.array(a.reshape(-1), dtype=x.dtype)
+
+
+def _restricts(bounds: Any, n: int) -> bool:
+    """Whether any bound is finite, in any of the forms SciPy takes."""
+    if hasattr(bounds, "lb"):
+        low, high = bounds.lb, bounds.ub
+    else:
+        pairs = list(bounds)
+        if len(pairs) != n:
+            raise ValueError(f"There are {len(pairs)} pairs of bounds, but x has shape ({n},)")
+        low = [-math.inf if pair[0] is None else pair[0] for pair in pairs]
+        high = [math.inf if pair[1] is None else pair[1] for pair in pairs]
+    return bool(np.any(np.greater(low, -math.inf)) or np.any(np.less(high, math.inf)))
+
+
+def _whole(name: str, value: Any, least: int) -> int:
+    allowed = f"(L-BFGS needs a whole number >= {least})"
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"Invalid {name}: {value!r} {allowed}")
+    number = min(float(value), 2.0**62)
+    if not (number >= least and number.is_integer()):
+        raise ValueError(f"Invalid {name}: {value!r} {allowed}")
+    return int(number)
+
+
+def _tolerance(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"Invalid {name}: {value!r} (must be a number >= 0)")
+    if not float(value) >= 0:
+        raise ValueError(f"Invalid {name}: {value!r} (L-BFGS needs {name} >= 0)")
+    return float(value)

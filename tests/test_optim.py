@@ -1,0 +1,527 @@
+"""Every optimizer of fastopt.optim against its oracle and against torch; the three forms of step; groups; state."""
+
+import inspect
+import itertools
+import math
+
+import numpy as np
+import oracles
+import pytest
+
+import fastopt as fo
+
+OPTIMIZERS = [name for name in fo.optim.__all__ if name != "Optimizer"]
+SIZES = (0, 1, 7, 8, 33, 1000, 5000)
+STEPS = 100
+
+# Options of each class, every combination of which is tested; a class without a row runs on its defaults. Betas
+# near 0 would make Adam a sign function, where rounding decides.
+OPTIONS = {
+    "SGD": {
+        "momentum": (0, 0.9),
+        "dampening": (0, 0.3),
+        "nesterov": (False, True),
+        "weight_decay": (0, 0.1),
+        "maximize": (False, True),
+    },
+    "Adam": {
+        "betas": ((0.9, 0.999), (0.5, 0.9)),
+        "eps": (1e-8, 1e-2),
+        "weight_decay": (0, 0.1),
+        "amsgrad": (False, True),
+        "maximize": (False, True),
+        "decoupled_weight_decay": (False, True),
+    },
+    "AdamW": {"weight_decay": (0, 0.1), "amsgrad": (False, True), "maximize": (False, True)},
+}
+
+
+def allowed(name, options):
+    return not (name == "SGD" and options["nesterov"] and (not options["momentum"] or options["dampening"]))
+
+
+CASES = [
+    pytest.param(name, options, id=f"{name}-" + "-".join(map(str, options.values())))
+    for name in OPTIMIZERS
+    for values in itertools.product(*OPTIONS.get(name, {}).values())
+    for options in [dict(zip(OPTIONS.get(name, {}), values, strict=True))]
+    if allowed(name, options)
+]
+
+
+def close(actual, expected, dtype, scale):
+    """Each of STEPS steps rounds the parameter, at most `scale`, and about eight intermediate results of its size."""
+    bound = STEPS * 8 * float(np.finfo(dtype).eps) / 2 * scale
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=bound)
+
+
+def test_every_optimizer_has_an_oracle():
+    for name in OPTIMIZERS:
+        assert hasattr(oracles, name), f"tests/oracles.py lacks {name}"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_optimizer_follows_its_oracle(name, options, dtype):
+    rng = np.random.default_rng(0)
+    params = [rng.standard_normal(n).astype(dtype) for n in SIZES]
+    expected = [param.astype(np.float64) for param in params]
+    opt = getattr(fo, name)(params, lr=0.01, **options)
+    oracle = getattr(oracles, name)(lr=0.01, **options)
+    scale = 1.0
+    for step in range(STEPS):
+        grads = [rng.standard_normal(n).astype(dtype) for n in SIZES]
+        if step % 7 == 3:
+            grads[step % len(SIZES)] = None
+        opt.step(grads)
+        oracle.step(expected, grads)
+        scale = max(scale, max(np.abs(param).max(initial=0) for param in expected))
+    for actual, wanted in zip(params, expected, strict=True):
+        close(actual, wanted, dtype, scale)
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_optimizer_agrees_with_torch(name, options, dtype):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(1)
+    shapes = [(3, 4), (0,), (), (1,), (33,)]
+    params = [np.array(rng.standard_normal(shape), dtype) for shape in shapes]
+    tensors = [torch.tensor(param, requires_grad=True) for param in params]
+    opt = getattr(fo, name)([{"params": params[:2]}, {"params": params[2:4], "lr": 0.003}], lr=0.01, **options)
+    groups = [{"params": tensors[:2]}, {"params": tensors[2:4], "lr": 0.003}]
+    peer = getattr(torch.optim, name)(groups, lr=0.01, **options)
+    count = 4
+    scale = 1.0
+    for step in range(STEPS):
+        if step == STEPS // 2:
+            opt.add_param_group({"params": params[4], "lr": 0.02})
+            peer.add_param_group({"params": [tensors[4]], "lr": 0.02})
+            count = 5
+        grads = [np.array(rng.standard_normal(shape), dtype) for shape in shapes[:count]]
+        if step % 7 == 3:
+            grads[step % count] = None
+        opt.step(grads)
+        for tensor, grad in zip(tensors, grads, strict=False):
+            tensor.grad = None if grad is None else torch.tensor(grad)
+        peer.step()
+        scale = max(scale, max(np.abs(param).max(initial=0) for param in params))
+    for param, tensor in zip(params, tensors, strict=True):
+        theirs = tensor.detach().numpy()
+        if dtype == np.float64:
+            # Relative to the largest value on the way where a parameter ends near zero.
+            np.testing.assert_allclose(param, theirs, rtol=1e-12, atol=1e-13 * scale)
+        else:
+            close(param, theirs, dtype, scale)
+
+
+def test_signatures_are_torchs_followed_by_keywords():
+    expected = {
+        "SGD": "params lr momentum dampening weight_decay nesterov",
+        "Adam": "params lr betas eps weight_decay amsgrad",
+        "AdamW": "params lr betas eps weight_decay amsgrad",
+    }
+    for name in OPTIMIZERS:
+        parameters = inspect.signature(getattr(fo, name)).parameters.values()
+        positional = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+        assert " ".join(positional) == expected.get(name, " ".join(positional))
+        assert all(p.kind is p.KEYWORD_ONLY for p in parameters if p.name not in positional)
+
+
+# The forms of step.
+
+
+def two(dtype=np.float64):
+    return {"W": np.arange(6, dtype=dtype).reshape(2, 3), "b": np.ones(3, dtype)}
+
+
+def test_all_forms_of_step_are_one_step():
+    grads = {"W": np.full((2, 3), 0.5), "b": np.arange(3.0)}
+    flat = np.concatenate([grads["W"].ravel(), grads["b"]])
+    results = []
+
+    def run(make, *args):
+        params = make()
+        opt = fo.Adam(params, lr=0.1)
+        loss = opt.step(*[arg(params) if callable(arg) else arg for arg in args])
+        results.append([array.copy() for array in opt._arrays()])
+        return loss
+
+    def arrays():
+        return list(two().values())
+
+    def parameters():
+        made = [fo.Parameter(array) for array in two().values()]
+        for parameter, grad in zip(made, grads.values(), strict=True):
+            parameter.grad = grad
+        return made
+
+    def flat_params():
+        made = fo.FlatParams.from_arrays(two())
+        made.grad["W"], made.grad["b"] = grads["W"], grads["b"]
+        return made
+
+    listed = list(grads.values())
+    assert run(arrays, listed) is None
+    run(arrays, tuple(listed))
+    run(arrays, flat)
+    run(two, grads)
+    run(parameters)
+    run(parameters, lambda params: lambda: 3.5)
+    run(flat_params)
+    run(flat_params, lambda params: params.grad)
+    run(flat_params, flat)
+    assert run(arrays, lambda params: lambda: (2.5, listed)) == 2.5
+    assert run(flat_params, lambda params: lambda: (2.5, params.grad)) == 2.5
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_single_array_takes_a_single_gradient():
+    w = np.array([1.0, 2.0])
+    fo.SGD(w, lr=0.5).step(np.ones(2))
+    np.testing.assert_array_equal(w, [0.5, 1.5])
+    scalar = np.array(3.0)
+    fo.SGD(scalar, lr=0.5).step(np.float64(2.0))
+    assert scalar == 2.0
+
+
+def test_a_closure_is_called_once_before_the_update():
+    w = fo.Parameter(np.array([2.0]))
+    opt = fo.SGD([w], lr=0.1)
+    seen = []
+
+    def closure():
+        seen.append(w.data.copy())
+        opt.zero_grad()
+        w.grad = 2 * w.data
+        return float(w.data[0] ** 2)
+
+    assert opt.step(closure) == 4.0
+    assert len(seen) == 1
+    assert seen[0] == 2.0
+    assert w.data[0] == pytest.approx(1.6)
+
+
+def test_a_missing_gradient_skips_parameter_and_counter():
+    a, b = np.ones(2), np.ones(2)
+    opt = fo.Adam([a, b])
+    opt.step([np.ones(2), None])
+    assert (b == 1).all()
+    assert list(opt.state) == [0]
+    opt.step([np.ones(2), np.ones(2)])
+    assert opt.state[0]["step"] == 2
+    assert opt.state[1]["step"] == 1
+    # The late one takes a first step: Adam's is lr whatever the gradient.
+    np.testing.assert_allclose(b, 1 - 1e-3, rtol=1e-9)
+
+
+def test_zero_grad_forgets_or_zeroes():
+    p = fo.Parameter(np.ones(2))
+    flat = fo.FlatParams({"W": 3})
+    opt = fo.SGD([{"params": [p]}], lr=1.0)
+    p.grad = np.ones(2)
+    opt.zero_grad(set_to_none=False)
+    assert (p.grad == 0).all()
+    opt.zero_grad()
+    assert p.grad is None
+    flat.grad.flat[...] = 1
+    fo.SGD(flat).zero_grad()
+    assert (flat.grad.flat == 0).all()
+
+
+def test_hyperparameters_are_plain_data():
+    w = np.ones(1)
+    opt = fo.SGD(w, lr=0.5)
+    opt.param_groups[0]["lr"] = 0.25
+    opt.step(np.ones(1))
+    assert w[0] == 0.75
+    opt.param_groups[0]["momentum"] = 0.9
+    opt.step(np.ones(1))
+    opt.step(np.ones(1))
+    assert w[0] == pytest.approx(0.75 - 0.25 - 0.25 * 1.9)
+    assert opt.state[0]["momentum_buffer"] == 1.9
+
+
+def test_groups_have_their_own_options():
+    a, b = np.ones(1), np.ones(1)
+    opt = fo.SGD([{"params": [a]}, {"params": [b], "lr": 0.5}], lr=0.1)
+    opt.step([np.ones(1), np.ones(1)])
+    assert (a[0], b[0]) == (0.9, 0.5)
+    assert [group["lr"] for group in opt.param_groups] == [0.1, 0.5]
+    assert opt.defaults["lr"] == 0.1
+
+
+def test_repr_is_torchs():
+    text = repr(fo.SGD(np.ones(1), lr=0.1))
+    assert text == (
+        "SGD (\nParameter Group 0\n    dampening: 0\n    lr: 0.1\n    maximize: False\n    momentum: 0\n"
+        "    nesterov: False\n    weight_decay: 0\n)"
+    )
+
+
+def test_hooks_see_and_change_the_step():
+    w = np.ones(1)
+    opt = fo.SGD(w, lr=0.5)
+    calls = []
+    pre = opt.register_step_pre_hook(lambda o, args, kwargs: (([2 * args[0][0]],), kwargs))
+    post = opt.register_step_post_hook(lambda o, args, kwargs: calls.append(args[0][0][0]))
+    opt.step([np.ones(1)])
+    assert w[0] == 0
+    assert calls == [2.0]
+    pre.remove()
+    post.remove()
+    opt.step([np.ones(1)])
+    assert w[0] == -0.5
+    assert len(calls) == 1
+    opt.register_step_pre_hook(lambda o, args, kwargs: 3)
+    with pytest.raises(RuntimeError, match="must return None or a tuple"):
+        opt.step([np.ones(1)])
+    assert w[0] == -0.5
+
+
+def test_state_dict_hooks_run():
+    opt = fo.SGD(np.ones(1))
+    calls = []
+    opt.register_state_dict_pre_hook(lambda o: calls.append("before"))
+    opt.register_state_dict_post_hook(lambda o, d: {**d, "extra": 1})
+    opt.register_load_state_dict_pre_hook(lambda o, d: calls.append(d["extra"]))
+    opt.register_load_state_dict_post_hook(lambda o: calls.append("after"))
+    opt.load_state_dict(opt.state_dict())
+    assert calls == ["before", 1, "after"]
+
+
+# State.
+
+
+def trained(name, params, steps, **options):
+    opt = getattr(fo, name)(params, lr=0.01, **options)
+    advance(opt, 0, steps)
+    return opt
+
+
+def advance(opt, start, stop):
+    for step in range(start, stop):
+        rng = np.random.default_rng(step)
+        grads = [rng.standard_normal(array.shape).astype(array.dtype) for array in opt._arrays()]
+        if step % 5 == 2:
+            grads[0] = None
+        opt.step(grads)
+
+
+RESUMED = [("SGD", {}), ("SGD", {"momentum": 0.9, "dampening": 0.1}), ("Adam", {"amsgrad": True}), ("AdamW", {})]
+
+
+@pytest.mark.parametrize("through_file", [False, True])
+@pytest.mark.parametrize("stop", [0, 1, 3, 20])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("name", "options"), RESUMED + [(name, {}) for name in OPTIMIZERS])
+def test_resumed_equals_uninterrupted(name, options, dtype, stop, through_file, tmp_path):
+    def fresh():
+        return [np.ones((3, 5), dtype), np.zeros(7, dtype)]
+
+    whole = fresh()
+    advance(trained(name, whole, 20, **options), 20, 40)
+    first = fresh()
+    before = trained(name, first, stop, **options)
+    state = before.state_dict()
+    if through_file:
+        fo.save(tmp_path / "state.npz", opt=before)
+        state = fo.load(tmp_path / "state.npz")["opt"]
+    second = [param.copy() for param in first]
+    after = getattr(fo, name)(second, lr=0.5, **options)
+    after.load_state_dict(state)
+    advance(before, stop, stop + 1)  # what the loaded one must not notice
+    advance(after, stop, 40)
+    for a, b in zip(whole, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_state_dict_shares_no_memory():
+    opt = trained("Adam", [np.ones(3)], 3)
+    state = opt.state_dict()
+    kept = state["state"][0]["exp_avg"].copy()
+    opt.step([np.ones(3)])
+    np.testing.assert_array_equal(state["state"][0]["exp_avg"], kept)
+    other = trained("Adam", [np.ones(3)], 1)
+    other.load_state_dict(state)
+    other.step([np.ones(3)])
+    np.testing.assert_array_equal(state["state"][0]["exp_avg"], kept)
+    assert type(state["state"][0]["step"]) is int
+    assert state["param_groups"][0]["params"] == [0]
+
+
+def test_state_has_torchs_names():
+    assert set(trained("SGD", [np.ones(3)], 1, momentum=0.9).state[0]) == {"step", "momentum_buffer"}
+    assert set(trained("Adam", [np.ones(3)], 1).state[0]) == {"step", "exp_avg", "exp_avg_sq"}
+    assert set(trained("Adam", [np.ones(3)], 1, amsgrad=True).state[0]) == {
+        "step",
+        "exp_avg",
+        "exp_avg_sq",
+        "max_exp_avg_sq",
+    }
+
+
+def test_state_is_matched_by_name_in_any_order_and_grouping():
+    saved = trained("Adam", {"a": np.ones(2), "b": np.ones(3)}, 4, betas=(0.5, 0.9))
+    opt = fo.Adam([{"params": {"b": np.ones(3)}}, {"params": {"a": np.ones(2)}}], lr=1.0)
+    opt.load_state_dict(saved.state_dict(), match="name")
+    np.testing.assert_array_equal(opt.state[0]["exp_avg"], saved.state[1]["exp_avg"])
+    np.testing.assert_array_equal(opt.state[1]["exp_avg"], saved.state[0]["exp_avg"])
+    assert [group["betas"] for group in opt.param_groups] == [(0.5, 0.9)] * 2
+    assert [group["param_names"] for group in opt.param_groups] == [["b"], ["a"]]
+    part = fo.Adam({"a": np.ones(2), "c": np.ones(1)})
+    with pytest.raises(ValueError, match=r"missing \['c'\], unexpected \['b'\]"):
+        part.load_state_dict(saved.state_dict(), match="name")
+    assert not part.state
+    part.load_state_dict(saved.state_dict(), match="name", strict=False)
+    assert list(part.state) == [0]
+
+
+# Bad input: the type, the words, and nothing changed.
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: fo.SGD([]), ValueError, "optimizer got an empty parameter list"),
+        (lambda: fo.SGD(3.0), TypeError, "params argument given to the optimizer should be"),
+        (lambda: fo.SGD([3.0]), TypeError, "parameter 0 must be a NumPy array, not float"),
+        (lambda: fo.SGD({1.0, 2.0}), TypeError, "ordered collections"),
+        (lambda: fo.SGD([np.ones(2, int)]), TypeError, "parameter 0 has dtype int64"),
+        (lambda: fo.SGD([np.ones(2, ">f8")]), TypeError, "parameter 0 has dtype >f8"),
+        (lambda: fo.SGD({"w": np.ones((2, 2)).T[:1]}), ValueError, "parameter 'w' is not C-contiguous"),
+        (lambda: fo.SGD(np.broadcast_to(1.0, 3)), ValueError, "parameter 0 is read-only"),
+        (lambda: fo.SGD(unaligned(3)), ValueError, "parameter 0 is not aligned"),
+        (lambda: fo.SGD([W := np.ones(3), W]), ValueError, "parameters 0 and 1 share memory"),
+        (lambda: fo.SGD([W := np.ones(4), W[3:]]), ValueError, "parameters 0 and 1 share memory"),
+        (
+            lambda: fo.SGD([{"params": (W := np.ones(3))}, {"params": W[:1]}]),
+            ValueError,
+            "some parameters appear in more than one parameter group",
+        ),
+        (lambda: fo.SGD([{"lr": 1.0}]), ValueError, "needs 'params'"),
+        (lambda: fo.SGD([("w", np.ones(1)), np.ones(1)]), ValueError, "Some param names are missing"),
+        (lambda: fo.SGD([("w", np.ones(1)), ("w", np.ones(1))]), ValueError, "parameter names must differ"),
+        (
+            lambda: fo.SGD([{"params": {"w": np.ones(1)}}, {"params": np.ones(1)}]),
+            ValueError,
+            "all optimizer param groups should be with/without names",
+        ),
+        (lambda: fo.SGD(np.ones(1), lr=-1), ValueError, r"Invalid learning rate: -1 \(SGD needs lr >= 0\)"),
+        (lambda: fo.SGD(np.ones(1), lr=math.nan), ValueError, "Invalid learning rate: nan"),
+        (lambda: fo.SGD(np.ones(1), lr=math.inf), ValueError, "Invalid learning rate: inf"),
+        (lambda: fo.SGD(np.ones(1), lr="fast"), TypeError, "Invalid learning rate: 'fast'"),
+        (lambda: fo.SGD(np.ones(1), momentum=-0.1), ValueError, "Invalid momentum value: -0.1"),
+        (lambda: fo.SGD(np.ones(1), weight_decay=-0.1), ValueError, "Invalid weight_decay value: -0.1"),
+        (lambda: fo.SGD(np.ones(1), maximize=1), TypeError, "SGD needs True or False for maximize"),
+        (
+            lambda: fo.SGD(np.ones(1), nesterov=True),
+            ValueError,
+            "Nesterov momentum requires a momentum and zero dampening",
+        ),
+        (lambda: fo.Adam(np.ones(1), betas=(1.0, 0.9)), ValueError, "Invalid beta parameter at index 0: 1.0"),
+        (lambda: fo.Adam(np.ones(1), betas=(0.9, -0.1)), ValueError, "Invalid beta parameter at index 1: -0.1"),
+        (lambda: fo.Adam(np.ones(1), betas=0.9), ValueError, "Invalid betas: 0.9"),
+        (lambda: fo.AdamW(np.ones(1), eps=-1e-8), ValueError, r"Invalid epsilon value: -1e-08 \(AdamW"),
+    ],
+)
+def test_bad_constructions_are_refused_in_words(make, error, words):
+    with pytest.raises(error, match=words):
+        make()
+
+
+def unaligned(n, dtype=np.float64):
+    itemsize = np.dtype(dtype).itemsize
+    return np.zeros(n * itemsize + 1, np.uint8)[1:].view(dtype)
+
+
+def test_beta_boundaries_from_both_sides():
+    fo.Adam(np.ones(1), betas=(0.0, np.nextafter(1.0, 0)))
+    with pytest.raises(ValueError, match="Invalid beta"):
+        fo.Adam(np.ones(1), betas=(0.0, 1.0))
+    fo.Adam(np.ones(1), lr=0, eps=0)
+
+
+@pytest.mark.parametrize(
+    ("grads", "error", "words"),
+    [
+        (None, TypeError, "step\\(\\) has no gradients"),
+        ([np.ones(3)], ValueError, "1 gradients for 2 parameters"),
+        ([np.ones(3), np.ones(3), np.ones(3)], ValueError, "3 gradients for 2 parameters"),
+        ([np.ones(3), np.ones(3)], ValueError, r"gradient 1 has shape \(3,\), its parameter \(2, 2\)"),
+        ([np.ones(3), np.ones(4)], ValueError, r"gradient 1 has shape \(4,\), its parameter \(2, 2\)"),
+        ([np.ones(3), np.ones((2, 2), int)], TypeError, "gradient 1 has dtype int64"),
+        ([np.ones(3), np.ones((2, 2), complex)], TypeError, "gradient 1 has dtype complex128"),
+        ([np.ones(3), [[1.0, 1.0], [1.0, 1.0]]], TypeError, "gradient 1 is of type list"),
+        (np.ones(3), ValueError, r"one flat array of length 7"),
+        ({"a": np.ones(3)}, ValueError, "gradients are named"),
+        (lambda: 1.0, TypeError, "step\\(\\) has no gradients"),
+        (lambda: (1.0, [np.ones(3)]), ValueError, "1 gradients for 2 parameters"),
+        (3.0, TypeError, "gradients must be arrays or a callable, not float"),
+    ],
+)
+def test_bad_gradients_change_nothing(grads, error, words):
+    params = [np.ones(3), np.ones((2, 2))]
+    opt = fo.Adam(params, weight_decay=0.1)
+    opt.step([np.ones(3), np.ones((2, 2))])
+    before = [param.copy() for param in params]
+    state = opt.state_dict()
+    with pytest.raises(error, match=words):
+        opt.step(grads)
+    for param, old in zip(params, before, strict=True):
+        np.testing.assert_array_equal(param, old)
+    assert_same_state(opt.state_dict(), state)
+
+
+def assert_same_state(a, b):
+    assert a["param_groups"] == b["param_groups"]
+    assert a["state"].keys() == b["state"].keys()
+    for i, entry in a["state"].items():
+        assert entry.keys() == b["state"][i].keys()
+        for name, value in entry.items():
+            np.testing.assert_array_equal(value, b["state"][i][name])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, "fast", None])
+def test_a_bad_hyperparameter_set_by_hand_changes_nothing(value):
+    a, b = np.ones(3), np.ones(3)
+    opt = fo.SGD([{"params": a}, {"params": b}], lr=0.1)
+    opt.param_groups[1]["lr"] = value
+    with pytest.raises((TypeError, ValueError)):
+        opt.step([np.ones(3), np.ones(3)])
+    assert (a == 1).all()
+    assert (b == 1).all()
+    assert not opt.state
+
+
+def test_a_refused_group_changes_nothing():
+    opt = fo.SGD(np.ones(3), lr=0.1)
+    for group in ({"params": np.ones(2), "lr": -1}, {"params": np.ones(2, int)}, {}, []):
+        with pytest.raises((TypeError, ValueError)):
+            opt.add_param_group(group)
+    assert len(opt.param_groups) == 1
+    opt.step([np.ones(3)])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda d: d["param_groups"].append(d["param_groups"][0]), "different number of parameter groups"),
+        (lambda d: d["param_groups"][0]["params"].append(7), "doesn't match the size of optimizer's group"),
+        (lambda d: d["param_groups"][0].update(lr=-1), "Invalid learning rate: -1"),
+        (lambda d: d["state"][1].pop("exp_avg"), "state of parameter 1 lacks 'exp_avg'"),
+        (lambda d: d["state"][1].update(exp_avg=np.ones(5)), r"has shape \(5,\), the parameter \(2, 2\)"),
+        (lambda d: d.pop("state"), "mapping with 'state' and 'param_groups'"),
+    ],
+)
+def test_a_state_that_does_not_fit_changes_nothing(spoil, words):
+    opt = trained("Adam", [np.ones(3), np.ones((2, 2))], 3)
+    before = opt.state_dict()
+    state = trained("Adam", [np.ones(3), np.ones((2, 2))], 5, betas=(0.1, 0.2)).state_dict()
+    spoil(state)
+    with pytest.raises((TypeError, ValueError), match=words):
+        opt.load_state_dict(state)
+    assert_same_state(opt.state_dict(), before)
