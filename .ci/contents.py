@@ -12,17 +12,14 @@ with zipfile.ZipFile(wheel) as archive:
 
 needed = {"LICENSE", "README.md", "src_pyx/_core.pxd", "tests/conftest.py", ".ci/run"}
 assert needed <= source, f"{sdist} lacks {needed - source}"
-needed = {
-    f"fastopt/{name}" for name in ("__init__.py", "py.typed", "_engine.pyi", "examples/__init__.py")
-}
+needed = {f"fastopt/{name}" for name in ("__init__.py", "py.typed", "_engine.pyi", "examples/__init__.py")}
 assert needed <= built, f"{wheel} lacks {needed - built}"
 generated = sorted(name for name in source if name.endswith((".c", ".so", ".pyd", ".pyc")))
 assert not generated, f"{sdist} holds {generated}"
 foreign = sorted(
     name
     for name in built
-    if not name.startswith(("fastopt/", "fastopt-"))
-    or name.endswith((".c", ".pyx", ".pxd", ".pyc"))
+    if not name.startswith(("fastopt/", "fastopt-")) or name.endswith((".c", ".pyx", ".pxd", ".pyc"))
 )
 assert not foreign, f"{wheel} holds {foreign}"
 print(f"sdist of {len(source)} files, wheel of {len(built)}")

@@ -1,4 +1,4 @@
-"""The checks at the door: of numbers, options and parameter arrays. Behind it, kernels assume."""
+"""The checks at the door: of numbers, of options, of parameter arrays. Behind it, kernels assume."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def check_number(
     *,
     low_open: bool = False,
 ) -> None:
-    """Refuse `value` unless it is a finite number in [low, high); `words` open the message."""
+    """Refuse `value` unless it is a finite real number in [low, high); `words` open the message as torch's does."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     is_number = isinstance(value, Real) and not isinstance(value, bool | np.bool)
@@ -29,9 +29,7 @@ def check_number(
     if not (above and value < high):
         sign = ">" if low_open else ">="
         allowed = (
-            f"{name} {sign} {low:g}"
-            if high == np.inf
-            else f"{name} in {'(' if low_open else '['}{low:g}, {high:g})"
+            f"{name} {sign} {low:g}" if high == np.inf else f"{name} in {'(' if low_open else '['}{low:g}, {high:g})"
         )
         raise ValueError(f"{words}: {value} ({owner} needs {allowed})")
 
@@ -46,13 +44,11 @@ def check_choice(value: Any, choices: Iterable[str], owner: str, name: str) -> N
     """Refuse `value` unless it is one of `choices`."""
     choices = tuple(choices)
     if value not in choices:
-        raise ValueError(
-            f"Invalid {name}: {value!r} ({owner} needs one of {', '.join(map(repr, choices))})"
-        )
+        raise ValueError(f"Invalid {name}: {value!r} ({owner} needs one of {', '.join(map(repr, choices))})")
 
 
 def check_parameter(array: Any, name: str) -> None:
-    """Refuse an array that no kernel can update in place; a copy is not the caller's parameter."""
+    """Refuse an array that cannot be updated in place by a kernel; a copy would not be the caller's parameter."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name} must be a NumPy array, not {type(array).__name__}")
     fault = fix = ""
@@ -63,10 +59,7 @@ def check_parameter(array: Any, name: str) -> None:
     elif not array.flags.c_contiguous:
         fault, fix = "is not C-contiguous", "keep np.ascontiguousarray(parameter) as the parameter"
     elif not array.flags.aligned:
-        fault, fix = (
-            "is not aligned in memory",
-            "keep np.require(parameter, requirements='CAW') as the parameter",
-        )
+        fault, fix = "is not aligned in memory", "keep np.require(parameter, requirements='CAW') as the parameter"
     if fault:
         kind = TypeError if "dtype" in fault else ValueError
         raise kind(f"{name} {fault}; it is updated in place, so it cannot be converted: {fix}")

@@ -31,8 +31,7 @@ _ENDINGS = {
     "maxfun": (1, "Stopped: the limit of maxfun function evaluations is reached."),
     "linesearch": (
         2,
-        "Failed: no step down the gradient lowers f. Either the gradient is not that of f, "
-        "or f is not smooth.",
+        "Failed: no step down the gradient lowers f. Either the gradient is not that of f, or f is not smooth.",
     ),
     "precision": (3, "Stopped: rounding hides any further decrease of f; gtol is not met."),
     "stalled": (4, "Stopped: f has not changed over ten iterations; gtol is not met."),
@@ -284,8 +283,8 @@ def lbfgs(
     x0: ArrayLike,
     args: Any = (),
     jac: Callable[..., Any] | str | bool | None = None,
-    hess: Any = None,
-    hessp: Any = None,
+    hess: Any = None,  # noqa: ARG001
+    hessp: Any = None,  # noqa: ARG001
     bounds: Any = None,
     constraints: Any = (),
     callback: Callable[..., Any] | None = None,
@@ -337,9 +336,7 @@ def lbfgs(
     return result
 
 
-def _run(
-    m: LBFGSMinimizer, evaluate: Callable[[Vector], Any], callback: Callable[..., Any] | None
-) -> None:
+def _run(m: LBFGSMinimizer, evaluate: Callable[[Vector], Any], callback: Callable[..., Any] | None) -> None:
     notify = None if callback is None else _notifier(callback)
     core = m._core
     nit = 0
@@ -359,18 +356,14 @@ def _run(
                 core.stop()
 
 
-def _with_gradient(
-    fun: Callable[..., Any], jac: Any, args: tuple[Any, ...]
-) -> Callable[[Vector], Any] | None:
+def _with_gradient(fun: Callable[..., Any], jac: Any, args: tuple[Any, ...]) -> Callable[[Vector], Any] | None:
     """Return x -> (f, gradient), or None where only differences can give the gradient."""
     if not callable(fun):
         raise TypeError(f"Invalid fun: {fun!r} (must be callable)")
     if jac is None or jac is False or jac in ("2-point", "3-point", "cs"):
         return None
     if jac is not True and not callable(jac):
-        raise ValueError(
-            f"Invalid jac: {jac!r} (must be callable, a bool, '2-point', '3-point' or 'cs')"
-        )
+        raise ValueError(f"Invalid jac: {jac!r} (must be callable, a bool, '2-point', '3-point' or 'cs')")
     joint = fun if jac is True else _unmemoized(fun, jac)
     if joint is None:
         # fun may change its argument, so each of the two has its own.
@@ -440,9 +433,7 @@ def _notifier(callback: Callable[..., Any]) -> Callable[[LBFGSCore], Any]:
 
     def notify(core: LBFGSCore) -> None:
         x, f, g = core.here()
-        callback(
-            intermediate_result=OptimizeResult(x=x, fun=f, jac=g, nit=core.nit, nfev=core.nfev)
-        )
+        callback(intermediate_result=OptimizeResult(x=x, fun=f, jac=g, nit=core.nit, nfev=core.nfev))
 
     return notify
 

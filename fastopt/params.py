@@ -1,4 +1,4 @@
-"""Where parameters live: a `Parameter` has its gradient, `FlatParams` keep many in one buffer."""
+"""Where parameters live: a `Parameter` pairs an array with its gradient, `FlatParams` keeps many in one buffer."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ class Parameter:
     Parameters
     ----------
     array : ndarray
-        float32 or float64, C-contiguous, aligned, writeable. It is kept, not copied, and updated in
-        place.
+        float32 or float64, C-contiguous, aligned, writeable. It is kept, not copied, and updated in place.
     name : str, optional
         For messages, and for matching when a state is loaded by name.
 
@@ -104,9 +103,8 @@ class FlatViews(Mapping[str, Array]):
 class FlatParams(FlatViews):
     """Named parameters in one flat buffer, and their gradients in another.
 
-    ``p["W"]`` is a view on ``p.flat`` and ``p.grad["W"]`` a view on ``p.grad.flat``, so a model
-    reads names while the optimizer, the norm and the checkpoint see one contiguous array. Both
-    start at zero.
+    ``p["W"]`` is a view on ``p.flat`` and ``p.grad["W"]`` a view on ``p.grad.flat``, so a model reads names while
+    the optimizer, the norm and the checkpoint see one contiguous array. Both start at zero.
 
     Parameters
     ----------
@@ -142,13 +140,9 @@ class FlatParams(FlatViews):
     (-0.5, 0.0)
     """
 
-    def __init__(
-        self, shapes: Mapping[str, int | tuple[int, ...]], dtype: DTypeLike = np.float32
-    ) -> None:
+    def __init__(self, shapes: Mapping[str, int | tuple[int, ...]], dtype: DTypeLike = np.float32) -> None:
         if np.dtype(dtype) not in (np.float32, np.float64):
-            raise TypeError(
-                f"FlatParams has dtype {np.dtype(dtype)}; it must be float32 or float64"
-            )
+            raise TypeError(f"FlatParams has dtype {np.dtype(dtype)}; it must be float32 or float64")
         full = {}
         for name, shape in shapes.items():
             if not isinstance(name, str):
@@ -156,19 +150,15 @@ class FlatParams(FlatViews):
             try:
                 full[name] = np.broadcast_shapes(shape)
             except TypeError:
-                raise TypeError(
-                    f"shape of {name!r} must be an int or a tuple of ints, not {shape!r}"
-                ) from None
+                raise TypeError(f"shape of {name!r} must be an int or a tuple of ints, not {shape!r}") from None
             except ValueError:
                 raise ValueError(f"shape of {name!r} must not be negative: {shape!r}") from None
         super().__init__(full, dtype)
         self.grad = FlatViews(full, dtype)
 
     @classmethod
-    def from_arrays(
-        cls, arrays: Mapping[str, ArrayLike], dtype: DTypeLike | None = None
-    ) -> FlatParams:
-        """Parameters that start as copies of `arrays`, in their common float dtype or `dtype`."""
+    def from_arrays(cls, arrays: Mapping[str, ArrayLike], dtype: DTypeLike | None = None) -> FlatParams:
+        """Parameters that start as copies of `arrays`, in their common float dtype unless `dtype` says otherwise."""
         values = {name: np.asarray(value) for name, value in arrays.items()}
         if dtype is None:
             dtype = np.result_type(np.float32, *values.values())

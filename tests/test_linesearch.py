@@ -132,9 +132,7 @@ def test_nothing_but_nan_uses_up_the_evaluations():
     assert len(trials) == 7
 
 
-@pytest.mark.parametrize(
-    ("slope", "accepted"), [(-0.9, True), (-0.91, False), (0.8, True), (0.81, False)]
-)
+@pytest.mark.parametrize(("slope", "accepted"), [(-0.9, True), (-0.91, False), (0.8, True), (0.81, False)])
 def test_hidden_decrease_is_accepted_by_its_slope(slope, accepted):
     """Hager and Zhang's approximate conditions, both limits from both sides."""
     f0 = 1e6

@@ -21,8 +21,8 @@ class Adam(Optimizer):
         v = beta2 * v + (1 - beta2) * g**2
         p = p - lr / (1 - beta1**t) * m / (sqrt(v) / sqrt(1 - beta2**t) + eps)
 
-    With `amsgrad`, sqrt(v) is replaced by the root of the largest v so far. With
-    `decoupled_weight_decay`, first ``p = p - lr * weight_decay * p``.
+    With `amsgrad`, sqrt(v) is replaced by the root of the largest v so far. With `decoupled_weight_decay`, first
+    ``p = p - lr * weight_decay * p``.
 
     Parameters
     ----------
@@ -46,18 +46,17 @@ class Adam(Optimizer):
     Raises
     ------
     TypeError, ValueError
-        A hyperparameter of the wrong type or outside its range, or a parameter that cannot be
-        updated in place.
+        A hyperparameter of the wrong type or outside its range, or a parameter that cannot be updated in place.
 
     Notes
     -----
-    State: ``step``, ``exp_avg``, ``exp_avg_sq`` and with `amsgrad` ``max_exp_avg_sq``. The step
-    count is an integer; torch's is a float32, which stops at 2**24.
+    State: ``step``, ``exp_avg``, ``exp_avg_sq`` and with `amsgrad` ``max_exp_avg_sq``. The step count is an integer;
+    torch's is a float32, which stops at 2**24.
 
     References
     ----------
-    Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015. Reddi, Kale and Kumar,
-    "On the convergence of Adam and beyond", ICLR 2018 (amsgrad).
+    Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015. Reddi, Kale and Kumar, "On the
+    convergence of Adam and beyond", ICLR 2018 (amsgrad).
 
     Examples
     --------
@@ -100,9 +99,7 @@ class Adam(Optimizer):
         if not isinstance(group["betas"], tuple | list) or len(group["betas"]) != 2:
             raise ValueError(f"Invalid betas: {group['betas']!r} ({owner} needs a pair of numbers)")
         for i, beta in enumerate(group["betas"]):
-            check_number(
-                beta, f"Invalid beta parameter at index {i}", owner, f"betas[{i}]", high=1.0
-            )
+            check_number(beta, f"Invalid beta parameter at index {i}", owner, f"betas[{i}]", high=1.0)
         check_flag(group["amsgrad"], owner, "amsgrad")
         check_flag(group["decoupled_weight_decay"], owner, "decoupled_weight_decay")
 
@@ -120,10 +117,10 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay, of 0.01 by default.
+    """Adam with decoupled weight decay: `Adam` with ``decoupled_weight_decay=True`` and a decay of 0.01.
 
-    First ``p = p - lr * weight_decay * p``, then Adam's update of the plain gradient; see `Adam`
-    for the formula, the parameters, the state and the errors.
+    First ``p = p - lr * weight_decay * p``, then Adam's update of the plain gradient; see `Adam` for the formula, the
+    parameters, the state and the errors.
 
     References
     ----------
@@ -149,13 +146,4 @@ class AdamW(Adam):
         *,
         maximize: bool = False,
     ) -> None:
-        super().__init__(
-            params,
-            lr,
-            betas,
-            eps,
-            weight_decay,
-            amsgrad,
-            maximize=maximize,
-            decoupled_weight_decay=True,
-        )
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True)

@@ -25,7 +25,7 @@ StateDict: TypeAlias = dict[str, Any]
 
 
 class Rule:
-    """An update rule: its kernels, and the state buffers they take after parameter and gradient."""
+    """An update rule: its kernels, and the names of the state buffers they take after parameter and gradient."""
 
     __slots__ = ("kernels", "state")
 
@@ -48,15 +48,14 @@ class Handle:
 class Optimizer:
     """Base class of all optimizers.
 
-    A subclass gives its defaults, checks them in ``_check(group)``, and says in
-    ``_scalars(group, t)`` which rule makes step t = 1, 2, ... and with which scalars.
+    A subclass gives its defaults, checks them in ``_check(group)``, and says in ``_scalars(group, t)`` which rule
+    makes step t = 1, 2, ... and with which scalars.
 
     Parameters
     ----------
     params : ndarray, FlatParams, or iterable of ndarray, Parameter, (name, ndarray) or group dict
-        What to optimize, all in place: float32 or float64, C-contiguous, aligned, writeable, none
-        overlapping another. A group dict has these under ``"params"`` and hyperparameters of its
-        own beside them.
+        What to optimize, all in place: float32 or float64, C-contiguous, aligned, writeable, none overlapping
+        another. A group dict has these under ``"params"`` and hyperparameters of its own beside them.
     defaults : dict
         Hyperparameters of the groups that do not set them.
 
@@ -68,8 +67,8 @@ class Optimizer:
 
     Notes
     -----
-    Where torch differs: there, the state dict shares memory with the optimizer, the step counter is
-    a float32, and a state is matched by position only.
+    Where torch differs: there, the state dict shares memory with the optimizer, the step counter is a float32, and a
+    state is matched by position only.
     """
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
@@ -110,19 +109,15 @@ class Optimizer:
         Raises
         ------
         TypeError, ValueError
-            A parameter that cannot be updated in place or overlaps another, or a value out of
-            range. Nothing has been added then.
+            A parameter that cannot be updated in place or overlaps another, or a value out of range. Nothing has
+            been added then.
         """
         if not isinstance(param_group, dict):
             raise TypeError(f"param_group must be a dict, but got {type(param_group).__name__}")
         if "params" not in param_group:
             raise ValueError("a parameter group needs 'params'")
         members, names, sources = _as_members(param_group["params"])
-        group = {
-            **param_group,
-            "params": members,
-            **{k: v for k, v in self.defaults.items() if k not in param_group},
-        }
+        group = {**param_group, "params": members, **{k: v for k, v in self.defaults.items() if k not in param_group}}
         if names:
             group["param_names"] = names
         if self.param_groups and ("param_names" in self.param_groups[0]) != bool(names):
@@ -134,15 +129,11 @@ class Optimizer:
         arrays = [member.data if isinstance(member, Parameter) else member for member in members]
         before = len(self._sources)
         for i, array in enumerate(arrays):
-            check_parameter(
-                array, f"parameter {names[i]!r}" if names else f"parameter {before + i}"
-            )
+            check_parameter(array, f"parameter {names[i]!r}" if names else f"parameter {before + i}")
         _check_overlap([*self._arrays(), *arrays], before)
         repeated = [name for name, n in Counter([*self._names(), *names]).items() if n > 1]
         if repeated:
-            raise ValueError(
-                f"parameter names must differ; repeated: {', '.join(map(repr, repeated))}"
-            )
+            raise ValueError(f"parameter names must differ; repeated: {', '.join(map(repr, repeated))}")
         self._engine.add(Plan(arrays, group, self._scalars, RULES["decay"]))
         self.param_groups.append(group)
         self._sources += sources
@@ -156,7 +147,7 @@ class Optimizer:
     # The step.
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Set gradients to None if `set_to_none`, else to zero; those of FlatParams to zero."""
+        """Forget the gradients of the Parameters: None if `set_to_none`, else zero. FlatParams' become zero."""
         for source in self._sources:
             if not isinstance(source, Parameter):
                 if source is not None:
@@ -172,15 +163,11 @@ class Optimizer:
         Parameters
         ----------
         grads : list of ndarray, ndarray, mapping, callable or None
-            - a list: one gradient a parameter, in order over the groups; None skips a parameter and
-              its step count;
-            - an ndarray: the gradient of the only parameter, or of all parameters in one flat
-              vector;
+            - a list: one gradient a parameter, in order over the groups; None skips a parameter and its step count;
+            - an ndarray: the gradient of the only parameter, or of all parameters in one flat vector;
             - a mapping from name to gradient, such as ``FlatParams.grad``;
-            - a callable: called once, returns the loss, or the loss and gradients in one of the
-              forms above;
-            - None, or a callable that returns the loss alone: ``Parameter.grad`` or
-              ``FlatParams.grad`` is used.
+            - a callable: called once, returns the loss, or the loss and gradients in one of the forms above;
+            - None, or a callable that returns the loss alone: ``Parameter.grad`` or ``FlatParams.grad`` is used.
 
             A gradient may be strided, read-only, unaligned or of the other float dtype.
 
@@ -192,8 +179,8 @@ class Optimizer:
         Raises
         ------
         TypeError, ValueError
-            Gradients of a wrong number, shape or dtype, or a hyperparameter that is no finite
-            number. The optimizer, its state and the parameters are then as before.
+            Gradients of a wrong number, shape or dtype, or a hyperparameter that is no finite number. The
+            optimizer, its state and the parameters are then as before.
         """
         if self._hooks:
             return self._step_with_hooks(grads)
@@ -217,18 +204,12 @@ class Optimizer:
             return grads
         if grads is None:
             if any(source is None for source in self._sources):
-                raise TypeError(
-                    "step() has no gradients: plain arrays carry no .grad, so pass step(grads)"
-                )
-            return [
-                source.grad if isinstance(source, Parameter) else source for source in self._sources
-            ]
+                raise TypeError("step() has no gradients: plain arrays carry no .grad, so pass step(grads)")
+            return [source.grad if isinstance(source, Parameter) else source for source in self._sources]
         if isinstance(grads, Mapping):
             names = self._names()
             if grads.keys() != set(names):
-                raise ValueError(
-                    f"gradients are named {sorted(grads)}, the parameters {sorted(names)}"
-                )
+                raise ValueError(f"gradients are named {sorted(grads)}, the parameters {sorted(names)}")
             return [grads[name] for name in names]
         if hasattr(grads, "__array__"):
             arrays = self._arrays()
@@ -238,8 +219,8 @@ class Optimizer:
             if np.shape(grads) != (total,):
                 expected = [array.shape for array in arrays]
                 raise ValueError(
-                    f"one gradient of shape {np.shape(grads)} for parameters of shapes {expected}: "
-                    f"pass a list, or one flat array of length {total}"
+                    f"one gradient of shape {np.shape(grads)} for parameters of shapes {expected}: pass a list, "
+                    f"or one flat array of length {total}"
                 )
             cuts = np.cumsum([array.size for array in arrays])[:-1]
             parts = np.split(np.asarray(grads), cuts)
@@ -254,8 +235,7 @@ class Optimizer:
             if result is not None:
                 if not isinstance(result, tuple) or len(result) != 2:
                     raise RuntimeError(
-                        f"{hook} must return None or a tuple of (new_args, new_kwargs), "
-                        f"but got {result}."
+                        f"{hook} must return None or a tuple of (new_args, new_kwargs), but got {result}."
                     )
                 args, kwargs = result
         loss = self._step(*args, **kwargs)
@@ -264,7 +244,7 @@ class Optimizer:
         return loss
 
     def train(self) -> None:
-        """Work on the trained weights, as every optimizer without averaged weights always does."""
+        """Work on the weights that are trained; all optimizers without averaged weights always do."""
 
     def eval(self) -> None:
         """Swap in the averaged weights, where an optimizer keeps them; does nothing elsewhere."""
@@ -280,34 +260,26 @@ class Optimizer:
         return Handle(hooks, hook)
 
     def register_step_pre_hook(self, hook: Callable[..., Any]) -> Handle:
-        """Call ``hook(optimizer, args, kwargs)`` before each step; it may return new ones."""
+        """Call ``hook(optimizer, args, kwargs)`` before each step; it may return new ``(args, kwargs)``."""
         return self._register("step_pre", hook)
 
     def register_step_post_hook(self, hook: Callable[..., Any]) -> Handle:
         """Call ``hook(optimizer, args, kwargs)`` after each step."""
         return self._register("step_post", hook)
 
-    def register_state_dict_pre_hook(
-        self, hook: Callable[..., Any], prepend: bool = False
-    ) -> Handle:
+    def register_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> Handle:
         """Call ``hook(optimizer)`` before the state dict is made."""
         return self._register("state_dict_pre", hook, prepend)
 
-    def register_state_dict_post_hook(
-        self, hook: Callable[..., Any], prepend: bool = False
-    ) -> Handle:
-        """Call ``hook(optimizer, state_dict)`` when it is made; it may return another."""
+    def register_state_dict_post_hook(self, hook: Callable[..., Any], prepend: bool = False) -> Handle:
+        """Call ``hook(optimizer, state_dict)`` with the finished state dict; it may return another."""
         return self._register("state_dict_post", hook, prepend)
 
-    def register_load_state_dict_pre_hook(
-        self, hook: Callable[..., Any], prepend: bool = False
-    ) -> Handle:
-        """Call ``hook(optimizer, state_dict)`` before it is loaded; it may return another."""
+    def register_load_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> Handle:
+        """Call ``hook(optimizer, state_dict)`` before a state is loaded; it may return another state dict."""
         return self._register("load_state_dict_pre", hook, prepend)
 
-    def register_load_state_dict_post_hook(
-        self, hook: Callable[..., Any], prepend: bool = False
-    ) -> Handle:
+    def register_load_state_dict_post_hook(self, hook: Callable[..., Any], prepend: bool = False) -> Handle:
         """Call ``hook(optimizer)`` after a state was loaded."""
         return self._register("load_state_dict_post", hook, prepend)
 
@@ -315,7 +287,7 @@ class Optimizer:
 
     @property
     def state(self) -> Mapping[int, Mapping[str, Any]]:
-        """The state of each parameter that has taken a step: ``step`` and its live buffers."""
+        """The state of each parameter that has taken a step: ``step``, and the live buffers under torch's names."""
         state = {}
         first = 0
         for plan in self._engine.plans:
@@ -332,32 +304,24 @@ class Optimizer:
         Returns
         -------
         state_dict : dict
-            ``{"state": {index: {"step": int, name: ndarray}}, "param_groups": [dict]}``; in the
-            groups, ``"params"`` holds indices. `fastopt.save` writes it, `load_state_dict` takes it
-            back.
+            ``{"state": {index: {"step": int, name: ndarray}}, "param_groups": [dict]}``; in the groups, ``"params"``
+            holds indices. `fastopt.save` writes it, `load_state_dict` takes it back.
         """
         for hook in self._hooked("state_dict_pre"):
             hook(self)
-        state = {
-            i: {name: copy.copy(value) for name, value in entry.items()}
-            for i, entry in self.state.items()
-        }
+        state = {i: {name: copy.copy(value) for name, value in entry.items()} for i, entry in self.state.items()}
         groups = []
         first = 0
         for group in self.param_groups:
             last = first + len(group["params"])
-            groups.append(
-                {**_hyperparameters(group, copied=True), "params": list(range(first, last))}
-            )
+            groups.append({**_hyperparameters(group, copied=True), "params": list(range(first, last))})
             first = last
         state_dict: StateDict = {"state": state, "param_groups": groups}
         for hook in self._hooked("state_dict_post"):
             state_dict = _or(hook(self, state_dict), state_dict)
         return state_dict
 
-    def load_state_dict(
-        self, state_dict: StateDict, match: str = "position", strict: bool = True
-    ) -> None:
+    def load_state_dict(self, state_dict: StateDict, match: str = "position", strict: bool = True) -> None:
         """Take over a state: step counts, buffers and hyperparameters, all copied.
 
         Parameters
@@ -365,11 +329,9 @@ class Optimizer:
         state_dict : dict
             From `state_dict`, of an optimizer of the same class.
         match : {"position", "name"}, default "position"
-            How its parameters are matched with ours. By name, both sides must have names; the
-            grouping may differ.
+            How its parameters are matched with ours. By name, both sides must have names; the grouping may differ.
         strict : bool, default True
-            By name: refuse parameters that only one side has. Otherwise ours start afresh and
-            theirs are ignored.
+            By name: refuse parameters that only one side has. Otherwise ours start afresh and theirs are ignored.
 
         Raises
         ------
@@ -379,14 +341,10 @@ class Optimizer:
         check_choice(match, ("position", "name"), "load_state_dict", "match")
         for hook in self._hooked("load_state_dict_pre"):
             state_dict = _or(hook(self, state_dict), state_dict)
-        if (
-            not isinstance(state_dict, Mapping)
-            or not {"state", "param_groups"} <= state_dict.keys()
-        ):
+        if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= state_dict.keys():
             raise TypeError("a state dict is a mapping with 'state' and 'param_groups'")
         saved = state_dict["param_groups"]
         sizes = [len(group["params"]) for group in saved]
-        ours = [len(group["params"]) for group in self.param_groups]
         if match == "name":
             sources = self._matched(saved, strict)
         elif len(saved) != len(self.param_groups):
@@ -394,10 +352,10 @@ class Optimizer:
                 "loaded state dict has a different number of parameter groups "
                 f"({len(saved)}, the optimizer {len(self.param_groups)})"
             )
-        elif sizes != ours:
+        elif sizes != [len(group["params"]) for group in self.param_groups]:
             raise ValueError(
-                "loaded state dict contains a parameter group that doesn't match the size of "
-                f"optimizer's group (sizes {sizes}, the optimizer's {ours})"
+                "loaded state dict contains a parameter group that doesn't match the size of optimizer's group "
+                f"(sizes {sizes}, the optimizer's {[len(group['params']) for group in self.param_groups]})"
             )
         else:
             sources = [(g, i) for g, group in enumerate(saved) for i in group["params"]]
@@ -408,13 +366,9 @@ class Optimizer:
             origin = next((source[0] for source in here if source is not None), None)
             if origin is not None:
                 group = {**group, **_hyperparameters(saved[origin], copied=True)}
-                group |= {
-                    key: plan.group[key] for key in ("params", "param_names") if key in plan.group
-                }
+                group |= {key: plan.group[key] for key in ("params", "param_names") if key in plan.group}
                 self._check(group)
-            entries = [
-                {} if source is None else state_dict["state"].get(source[1], {}) for source in here
-            ]
+            entries = [{} if source is None else state_dict["state"].get(source[1], {}) for source in here]
             loads.append((plan, group, *self._restored(plan, group, entries, first)))
             first += len(here)
         self._engine.restore(loads)
@@ -430,16 +384,11 @@ class Optimizer:
         }
         ours = self._names()
         if not ours or not theirs:
-            raise ValueError(
-                "match='name' needs names: "
-                f"{'the state dict' if ours else 'the optimizer'} has none"
-            )
+            raise ValueError(f"match='name' needs names: {'the state dict' if ours else 'the optimizer'} has none")
         missing = [name for name in ours if name not in theirs]
         unexpected = [name for name in theirs if name not in ours]
         if strict and (missing or unexpected):
-            raise ValueError(
-                f"parameter names do not match: missing {missing}, unexpected {unexpected}"
-            )
+            raise ValueError(f"parameter names do not match: missing {missing}, unexpected {unexpected}")
         return [theirs.get(name) for name in ours]
 
     def _restored(
@@ -453,16 +402,13 @@ class Optimizer:
         for i, entry in enumerate(entries):
             lacking = [name for name in rule.state if name not in entry]
             if entry and lacking:
-                raise ValueError(
-                    f"the state of parameter {first + i} lacks {', '.join(map(repr, lacking))}"
-                )
+                raise ValueError(f"the state of parameter {first + i} lacks {', '.join(map(repr, lacking))}")
             steps.append(int(entry.get("step", bool(entry))))
             for name in entry.keys() - {"step"}:
                 value, buffer = np.asarray(entry[name]), buffers[name][i]
                 if value.shape != buffer.shape:
                     raise ValueError(
-                        f"{name!r} of parameter {first + i} has shape {value.shape}, "
-                        f"the parameter {buffer.shape}"
+                        f"{name!r} of parameter {first + i} has shape {value.shape}, the parameter {buffer.shape}"
                     )
                 buffer[...] = value
         return steps, buffers
@@ -471,9 +417,7 @@ class Optimizer:
         lines = [f"{type(self).__name__} ("]
         for i, group in enumerate(self.param_groups):
             lines.append(f"Parameter Group {i}")
-            lines += [
-                f"    {key}: {value}" for key, value in sorted(_hyperparameters(group).items())
-            ]
+            lines += [f"    {key}: {value}" for key, value in sorted(_hyperparameters(group).items())]
         return "\n".join([*lines, ")"])
 
 
@@ -483,11 +427,7 @@ def _or(new: Any, old: Any) -> Any:
 
 def _hyperparameters(group: Mapping[str, Any], copied: bool = False) -> dict[str, Any]:
     """The group without its parameters."""
-    return {
-        key: copy.deepcopy(value) if copied else value
-        for key, value in group.items()
-        if key != "params"
-    }
+    return {key: copy.deepcopy(value) if copied else value for key, value in group.items() if key != "params"}
 
 
 def _as_groups(params: Any) -> list[dict[str, Any]]:
@@ -495,8 +435,8 @@ def _as_groups(params: Any) -> list[dict[str, Any]]:
         return [{"params": params}]
     if not isinstance(params, Iterable):
         raise TypeError(
-            "params argument given to the optimizer should be an array, FlatParams, or an iterable "
-            f"of arrays, Parameters or dicts, but got {type(params).__name__}"
+            "params argument given to the optimizer should be an array, FlatParams, or an iterable of arrays, "
+            f"Parameters or dicts, but got {type(params).__name__}"
         )
     members = list(params)
     if members and isinstance(members[0], dict):
@@ -505,13 +445,11 @@ def _as_groups(params: Any) -> list[dict[str, Any]]:
 
 
 def _as_members(params: Any) -> tuple[list[Any], list[str], list[Parameter | Array | None]]:
-    """The members of a group, their names, if any, and where step() finds their gradients."""
+    """The members of a group, their names if they have any, and where step() finds their gradients."""
     if isinstance(params, FlatParams):
         return list(params.values()), list(params), list(params.grad.values())
     if isinstance(params, set):
-        raise TypeError(
-            "optimizer parameters need to be organized in ordered collections, not in a set"
-        )
+        raise TypeError("optimizer parameters need to be organized in ordered collections, not in a set")
     if isinstance(params, np.ndarray | Parameter):
         params = [params]
     elif isinstance(params, Mapping):
@@ -525,26 +463,19 @@ def _as_members(params: Any) -> tuple[list[Any], list[str], list[Parameter | Arr
         if name is not None:
             names.append(name)
     if names and len(names) != len(members):
-        raise ValueError(
-            "all optimizer params should be with/without names. Some param names are missing"
-        )
+        raise ValueError("all optimizer params should be with/without names. Some param names are missing")
     return members, names, [item if isinstance(item, Parameter) else None for item in members]
 
 
 def _check_overlap(arrays: list[Array], before: int) -> None:
     """Refuse parameters that share memory; those from `before` on are being added."""
     spans = sorted(
-        (array.__array_interface__["data"][0], array.nbytes, i)
-        for i, array in enumerate(arrays)
-        if array.size
+        (array.__array_interface__["data"][0], array.nbytes, i) for i, array in enumerate(arrays) if array.size
     )
     for (start, nbytes, i), (follower, _, j) in zip(spans, spans[1:], strict=False):
         if start + nbytes > follower:
             if (i < before) != (j < before):
                 raise ValueError(
-                    "some parameters appear in more than one parameter group "
-                    f"(parameters {i} and {j} share memory)"
+                    f"some parameters appear in more than one parameter group (parameters {i} and {j} share memory)"
                 )
-            raise ValueError(
-                f"parameters {min(i, j)} and {max(i, j)} share memory; each must have its own"
-            )
+            raise ValueError(f"parameters {min(i, j)} and {max(i, j)} share memory; each must have its own")

@@ -40,18 +40,16 @@ class SGD(Optimizer):
     Raises
     ------
     TypeError, ValueError
-        A hyperparameter of the wrong type or outside its range, or a parameter that cannot be
-        updated in place.
+        A hyperparameter of the wrong type or outside its range, or a parameter that cannot be updated in place.
 
     Notes
     -----
-    State: ``momentum_buffer``, and unlike torch's also ``step``. As in torch the learning rate
-    multiplies the whole buffer when it is applied, so a change of `lr` acts at once.
+    State: ``momentum_buffer``, and unlike torch's also ``step``. As in torch the learning rate multiplies the whole
+    buffer when it is applied, so a change of `lr` acts at once.
 
     References
     ----------
-    Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML
-    2013.
+    Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML 2013.
 
     Examples
     --------
@@ -88,9 +86,7 @@ class SGD(Optimizer):
     def _check(self, group: dict[str, Any]) -> None:
         super()._check(group)
         check_number(group["momentum"], "Invalid momentum value", "SGD", "momentum")
-        check_number(
-            group["dampening"], "Invalid dampening value", "SGD", "dampening", low=-float("inf")
-        )
+        check_number(group["dampening"], "Invalid dampening value", "SGD", "dampening", low=-float("inf"))
         check_flag(group["nesterov"], "SGD", "nesterov")
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise ValueError(
