@@ -88,7 +88,7 @@ class LBFGSMinimizer:
 
     Examples
     --------
-    >>> m = LBFGSMinimizer([3.0, -4.0])
+    >>> m = fo.LBFGSMinimizer([3.0, -4.0])
     >>> while not m.done:
     ...     x = m.ask()
     ...     m.tell(x @ x, 2 * x)
@@ -263,7 +263,7 @@ def minimize(
     --------
     >>> def fun(x):
     ...     return ((x - 3) ** 2).sum(), 2 * (x - 3)
-    >>> minimize(fun, [0.0, 0.0], jac=True).x
+    >>> fo.minimize(fun, [0.0, 0.0], jac=True).x
     array([3., 3.])
     """
     if method != "lbfgs":
@@ -309,7 +309,7 @@ def lbfgs(
     --------
     >>> import scipy.optimize
     >>> fun = lambda x: (x @ x, 2 * x)
-    >>> scipy.optimize.minimize(fun, [1.0, 2.0], jac=True, method=lbfgs).x
+    >>> scipy.optimize.minimize(fun, [1.0, 2.0], jac=True, method=fo.lbfgs).x
     array([0., 0.])
     """
     if constraints is not None and np.size(constraints):

@@ -48,6 +48,19 @@ def lost(name: str, dtype: type) -> list[np.ndarray]:
     return [np.asarray(value), np.asarray(gradient)]
 
 
+def minimized(n: int) -> np.ndarray:
+    """Where L-BFGS ends on a chain of Rosenbrock valleys."""
+
+    def fun(x: np.ndarray) -> tuple[float, np.ndarray]:
+        valley, slope = x[1:] - x[:-1] ** 2, 1 - x[:-1]
+        gradient = np.zeros_like(x)
+        gradient[:-1] = -400 * x[:-1] * valley - 2 * slope
+        gradient[1:] += 200 * valley
+        return float((100 * valley**2 + slope**2).sum()), gradient
+
+    return fastopt.minimize(fun, np.linspace(-1, 1, n), jac=True, options={"maxiter": 200}).x
+
+
 def results() -> Iterator[tuple[str, list[np.ndarray]]]:
     for dtype in (np.float32, np.float64):
         for name in fastopt.optim.__all__:
@@ -58,9 +71,10 @@ def results() -> Iterator[tuple[str, list[np.ndarray]]]:
             for options in [dict.fromkeys(decay, 0.01), *OPTIONS.get(name, [])]:
                 label = ", ".join([dtype.__name__, *(f"{k}={v}" for k, v in options.items())])
                 yield f"{name}({label})", optimized(name, options, dtype)
-        for name in getattr(getattr(fastopt, "losses", None), "__all__", ()):
+        for name in fastopt.losses.__all__:
             if name != "Loss":
                 yield f"{name}({dtype.__name__})", lost(name, dtype)
+    yield "minimize(lbfgs)", [minimized(n) for n in (2, 100, 3001)]
 
 
 if __name__ == "__main__":
