@@ -36,10 +36,7 @@ def best_of(*calls, repeats=7, min_time=2e-3):
     """
     timers = [Timer(call) for call in calls]
     loops = [_loops(timer, min_time) for timer in timers]
-    rounds = [
-        [_rested(timer, n) / n for timer, n in zip(timers, loops, strict=True)]
-        for _ in range(repeats)
-    ]
+    rounds = [[_rested(timer, n) / n for timer, n in zip(timers, loops, strict=True)] for _ in range(repeats)]
     return [min(times) for times in zip(*rounds, strict=True)]
 
 
@@ -68,22 +65,17 @@ class Table:
     def add(self, *cells):
         """Append a row; None stands for a peer that is not there."""
         if len(cells) != len(self.columns):
-            raise ValueError(
-                f"{len(cells)} cells for the {len(self.columns)} columns of {self.title!r}"
-            )
+            raise ValueError(f"{len(cells)} cells for the {len(self.columns)} columns of {self.title!r}")
         self.rows.append(list(cells))
 
     def __str__(self):
         lines = [self.columns, *([_text(cell) for cell in row] for row in self.rows)]
         widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
         words = [any(isinstance(row[i], str) for row in self.rows) for i in range(len(widths))]
-        rule = [
-            "-" * w if left else "-" * (w - 1) + ":" for w, left in zip(widths, words, strict=True)
-        ]
+        rule = ["-" * w if left else "-" * (w - 1) + ":" for w, left in zip(widths, words, strict=True)]
         body = [
             " | ".join(
-                cell.ljust(w) if left else cell.rjust(w)
-                for cell, w, left in zip(line, widths, words, strict=True)
+                cell.ljust(w) if left else cell.rjust(w) for cell, w, left in zip(line, widths, words, strict=True)
             )
             for line in (lines[0], rule, *lines[1:])
         ]

@@ -78,9 +78,7 @@ def run(optimizer="Adam", dtype="float32", repeats=15):
             plain = NumPyAdam([array.copy() for array in arrays])
             calls["NumPy"] = lambda plain=plain, grads=grads: plain.step(grads)
         calls = {name: call for name, call in calls.items() if call}
-        times = {
-            name: 1e6 * t for name, t in zip(calls, best_of(*calls.values(), repeats=repeats), strict=True)
-        }
+        times = {name: 1e6 * t for name, t in zip(calls, best_of(*calls.values(), repeats=repeats), strict=True)}
         best = min((t for name, t in times.items() if name.startswith("torch")), default=None)
         ours = times["fastopt"]
         table.add(

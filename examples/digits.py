@@ -141,7 +141,11 @@ def main(output="fastopt-demo.png", epochs=40):
     (_, history), seconds = timed(lambda: train_network(train, test, epochs=epochs, progress=bar))
     steps = epochs * (len(train[1]) // 32)
     table.add_row(
-        "network, fastopt AdamW", f"{history['accuracy'][-1]:.1%}", f"{seconds:.3f}", f"{history['loss'][-1]:.6f}", str(steps)
+        "network, fastopt AdamW",
+        f"{history['accuracy'][-1]:.1%}",
+        f"{seconds:.3f}",
+        f"{history['loss'][-1]:.6f}",
+        str(steps),
     )
     console.print(table)
     draw(history, output)

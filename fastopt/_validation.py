@@ -22,12 +22,15 @@ def check_number(
     """Refuse `value` unless it is a finite real number in [low, high); `words` open the message as torch's does."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
-    if not isinstance(value, Real) or isinstance(value, bool | np.bool):
+    is_number = isinstance(value, Real) and not isinstance(value, bool | np.bool)
+    if not is_number:
         raise TypeError(f"{words}: {value!r} ({owner} needs a number for {name})")
     above = value > low if low_open else value >= low
     if not (above and value < high):
         sign = ">" if low_open else ">="
-        allowed = f"{name} {sign} {low:g}" if high == np.inf else f"{name} in {'(' if low_open else '['}{low:g}, {high:g})"
+        allowed = (
+            f"{name} {sign} {low:g}" if high == np.inf else f"{name} in {'(' if low_open else '['}{low:g}, {high:g})"
+        )
         raise ValueError(f"{words}: {value} ({owner} needs {allowed})")
 
 

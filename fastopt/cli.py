@@ -14,7 +14,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="fastopt", description="An optimizer engine for NumPy.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     demo = commands.add_parser("demo", help="fit handwritten digits with L-BFGS and AdamW, and compare")
-    demo.add_argument("--output", default="fastopt-demo.png", metavar="FILE", help="where to draw (default: %(default)s)")
+    demo.add_argument(
+        "--output", default="fastopt-demo.png", metavar="FILE", help="where to draw (default: %(default)s)"
+    )
     demo.add_argument("--epochs", type=_positive, default=40, help="of the network (default: %(default)s)")
     commands.add_parser("info", help="print versions, instruction set level and threads")
     options = parser.parse_args(arguments)

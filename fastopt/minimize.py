@@ -89,7 +89,7 @@ class LBFGSMinimizer:
 
     Examples
     --------
-    >>> m = LBFGSMinimizer([3.0, -4.0])
+    >>> m = fo.LBFGSMinimizer([3.0, -4.0])
     >>> while not m.done:
     ...     x = m.ask()
     ...     m.tell(x @ x, 2 * x)
@@ -264,7 +264,7 @@ def minimize(
     --------
     >>> def fun(x):
     ...     return ((x - 3) ** 2).sum(), 2 * (x - 3)
-    >>> minimize(fun, [0.0, 0.0], jac=True).x
+    >>> fo.minimize(fun, [0.0, 0.0], jac=True).x
     array([3., 3.])
     """
     if method != "lbfgs":
@@ -284,8 +284,8 @@ def lbfgs(
     x0: ArrayLike,
     args: Any = (),
     jac: Callable[..., Any] | str | bool | None = None,
-    hess: Any = None,
-    hessp: Any = None,
+    hess: Any = None,  # noqa: ARG001
+    hessp: Any = None,  # noqa: ARG001
     bounds: Any = None,
     constraints: Any = (),
     callback: Callable[..., Any] | None = None,
@@ -310,7 +310,7 @@ def lbfgs(
     --------
     >>> import scipy.optimize
     >>> fun = lambda x: (x @ x, 2 * x)
-    >>> scipy.optimize.minimize(fun, [1.0, 2.0], jac=True, method=lbfgs).x
+    >>> scipy.optimize.minimize(fun, [1.0, 2.0], jac=True, method=fo.lbfgs).x
     array([0., 0.])
     """
     if constraints is not None and np.size(constraints):
@@ -337,9 +337,7 @@ def lbfgs(
     return result
 
 
-def _run(
-    m: LBFGSMinimizer, evaluate: Callable[[Vector], Any], callback: Callable[..., Any] | None
-) -> None:
+def _run(m: LBFGSMinimizer, evaluate: Callable[[Vector], Any], callback: Callable[..., Any] | None) -> None:
     notify = None if callback is None else _notifier(callback)
     core = m._core
     nit = 0
@@ -359,18 +357,14 @@ def _run(
                 core.stop()
 
 
-def _with_gradient(
-    fun: Callable[..., Any], jac: Any, args: tuple[Any, ...]
-) -> Callable[[Vector], Any] | None:
+def _with_gradient(fun: Callable[..., Any], jac: Any, args: tuple[Any, ...]) -> Callable[[Vector], Any] | None:
     """Return x -> (f, gradient), or None where only differences can give the gradient."""
     if not callable(fun):
         raise TypeError(f"Invalid fun: {fun!r} (must be callable)")
     if jac is None or jac is False or jac in ("2-point", "3-point", "cs"):
         return None
     if jac is not True and not callable(jac):
-        raise ValueError(
-            f"Invalid jac: {jac!r} (must be callable, a bool, '2-point', '3-point' or 'cs')"
-        )
+        raise ValueError(f"Invalid jac: {jac!r} (must be callable, a bool, '2-point', '3-point' or 'cs')")
     joint = fun if jac is True else _unmemoized(fun, jac)
     if joint is None:
         # fun may change its argument, so each of the two has its own.
@@ -440,9 +434,7 @@ def _notifier(callback: Callable[..., Any]) -> Callable[[LBFGSCore], Any]:
 
     def notify(core: LBFGSCore) -> None:
         x, f, g = core.here()
-        callback(
-            intermediate_result=OptimizeResult(x=x, fun=f, jac=g, nit=core.nit, nfev=core.nfev)
-        )
+        callback(intermediate_result=OptimizeResult(x=x, fun=f, jac=g, nit=core.nit, nfev=core.nfev))
 
     return notify
 

@@ -103,18 +103,14 @@ def test_trials_are_those_of_dcsrch(seed):
     stpmax = 10.0 ** rng.uniform(0, 2)
 
     def phi(t):
-        return 0.05 * b * t * t - t + a * sin(9 * c * t) / 9, 0.1 * b * t - 1 + a * c * cos(
-            9 * c * t
-        )
+        return 0.05 * b * t * t - t + a * sin(9 * c * t) / 9, 0.1 * b * t - 1 + a * c * cos(9 * c * t)
 
     if phi(0.0)[1] >= 0:
         a = 0.5 / c
     step = 10.0 ** rng.uniform(-2, 0)
     c1, c2 = rng.choice([(1e-3, 1e-3), (1e-3, 0.9), (0.1, 0.1), (0.6, 0.7)])
     theirs = []
-    oracle = DCSRCH(
-        lambda t: (theirs.append(t), phi(t)[0])[1], lambda t: phi(t)[1], c1, c2, 1e-9, 0, stpmax
-    )
+    oracle = DCSRCH(lambda t: (theirs.append(t), phi(t)[0])[1], lambda t: phi(t)[1], c1, c2, 1e-9, 0, stpmax)
     _, _, _, task = oracle(step, *phi(0.0), maxiter=60)
     ls, ours = search(phi, step, c1=c1, c2=c2, xtol=1e-9, stpmax=stpmax, maxls=60)
     assert ls.accepted == (task.startswith(b"CONV") or task == b"WARNING: STP = STPMAX")
@@ -167,9 +163,7 @@ def test_nothing_but_nan_uses_up_the_evaluations():
     assert len(trials) == 7
 
 
-@pytest.mark.parametrize(
-    ("slope", "accepted"), [(-0.9, True), (-0.91, False), (0.8, True), (0.81, False)]
-)
+@pytest.mark.parametrize(("slope", "accepted"), [(-0.9, True), (-0.91, False), (0.8, True), (0.81, False)])
 def test_hidden_decrease_is_accepted_by_its_slope(slope, accepted):
     """Hager and Zhang's approximate conditions, both limits from both sides."""
     f0 = 1e6

@@ -72,7 +72,11 @@ def resumed(name, arguments, states, order):
     return opt, sched
 
 
-ORDERS = [order for order in itertools.permutations(("optimizer", "build", "scheduler")) if order.index("build") < order.index("scheduler")]
+ORDERS = [
+    order
+    for order in itertools.permutations(("optimizer", "build", "scheduler"))
+    if order.index("build") < order.index("scheduler")
+]
 
 
 @pytest.mark.parametrize("order", [*ORDERS, ("build", "scheduler")])

@@ -106,9 +106,7 @@ def test_logistic_regression_has_the_minimum_of_scipy():
     X = rng.standard_normal((200, 12)) * np.logspace(-1, 1, 12)
     y = np.sign(X @ rng.standard_normal(12) + rng.standard_normal(200))
     ours = minimize(logistic, np.zeros(12), (X, y), jac=True, tol=1e-8)
-    theirs = so.minimize(
-        logistic, np.zeros(12), (X, y), jac=True, method="L-BFGS-B", options={"gtol": 1e-9}
-    )
+    theirs = so.minimize(logistic, np.zeros(12), (X, y), jac=True, method="L-BFGS-B", options={"gtol": 1e-9})
     assert ours.success
     # Strongly convex with modulus l2 = 1e-2: f - f* <= n gtol^2 / (2 l2).
     assert ours.fun - theirs.fun <= 12 * 1e-16 / 2e-2
@@ -130,9 +128,7 @@ def test_toms851_reaches_the_published_minimum():
 
 
 @pytest.mark.parametrize("outside", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize(
-    "x0", [np.ones(5), np.full(5, 1e-3), np.arange(1.0, 6.0), np.array([1e-6, 1.0, 100.0])]
-)
+@pytest.mark.parametrize("x0", [np.ones(5), np.full(5, 1e-3), np.arange(1.0, 6.0), np.array([1e-6, 1.0, 100.0])])
 def test_domain_with_an_edge_is_no_obstacle(outside, x0):
     result = minimize(partial(barrier, outside=outside), x0, jac=True, tol=1e-4)
     assert result.success
@@ -333,9 +329,7 @@ def test_flat_function_is_converged():
 
 def test_no_gradient_is_too_small_to_be_followed():
     """gtol = 0 and the smallest numbers there are."""
-    result = minimize(
-        lambda x: (float(1e-200 * (x @ x)), 2e-200 * x), [1.0], jac=True, options={"gtol": 0}
-    )
+    result = minimize(lambda x: (float(1e-200 * (x @ x)), 2e-200 * x), [1.0], jac=True, options={"gtol": 0})
     assert not result.success or result.fun < 1e-200
 
 
@@ -346,15 +340,11 @@ def test_decrease_of_zero_is_off():
 
 def test_maxiter_is_exact():
     for maxiter in range(8):
-        assert minimize(rosenbrock, [0.0, 2.0], jac=True, options={"maxiter": maxiter}).nit == (
-            maxiter
-        )
+        assert minimize(rosenbrock, [0.0, 2.0], jac=True, options={"maxiter": maxiter}).nit == (maxiter)
 
 
 def test_kinks_end_in_a_failure_not_in_a_success():
-    result = minimize(
-        lambda x: (float(abs(x).sum()), np.sign(x)), [1.0, np.pi], jac=True, options={"ftol": 0}
-    )
+    result = minimize(lambda x: (float(abs(x).sum()), np.sign(x)), [1.0, np.pi], jac=True, options={"ftol": 0})
     assert result.reason in ("linesearch", "precision")
     assert result.fun < 1e-6
 
@@ -428,9 +418,7 @@ def test_bits_do_not_depend_on_how_the_gradient_lies(shape):
 
 
 def test_gradient_may_be_of_single_precision():
-    result = minimize(
-        lambda x: (rosenbrock(x)[0], rosenbrock(x)[1].astype(np.float32)), [-1.2, 1.0], jac=True
-    )
+    result = minimize(lambda x: (rosenbrock(x)[0], rosenbrock(x)[1].astype(np.float32)), [-1.2, 1.0], jac=True)
     assert np.allclose(result.x, 1, rtol=0, atol=1e-4)
 
 
@@ -576,9 +564,7 @@ def test_ask_and_tell_is_minimize_bit_for_bit(name):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(
-    "duplicate", [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))]
-)
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
 def test_duplicate_goes_on_as_the_run_itself(duplicate, dtype):
     x0 = np.full(6, -1, dtype)
 
@@ -717,9 +703,7 @@ def test_scipy_basinhopping_and_dual_annealing_use_it():
     def fun(x):
         return float(np.sum(x**2 - np.cos(3 * x))), 2 * x + 3 * np.sin(3 * x)
 
-    hop = so.basinhopping(
-        fun, [2.0, -2.0], niter=20, rng=0, minimizer_kwargs={"method": lbfgs, "jac": True}
-    )
+    hop = so.basinhopping(fun, [2.0, -2.0], niter=20, rng=0, minimizer_kwargs={"method": lbfgs, "jac": True})
     assert hop.fun == pytest.approx(-2, abs=1e-9)
     anneal = so.dual_annealing(
         lambda x: fun(x)[0],

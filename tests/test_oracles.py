@@ -17,9 +17,7 @@ SGD_OPTIONS = [
 ]
 ADAM_OPTIONS = [
     {"lr": 0.01, "betas": b, "eps": e, "weight_decay": w, "amsgrad": a, "maximize": x}
-    for b, e, w, a, x in product(
-        ((0.9, 0.999), (0.5, 0.8)), (1e-8, 0.1), (0, 0.1), (False, True), (False, True)
-    )
+    for b, e, w, a, x in product(((0.9, 0.999), (0.5, 0.8)), (1e-8, 0.1), (0, 0.1), (False, True), (False, True))
 ]
 OPTIMIZERS = [
     *(("SGD", options) for options in ({}, *SGD_OPTIONS)),

@@ -82,11 +82,7 @@ anything = npst.arrays(dtypes | npst.unicode_string_dtypes(), shapes)
 leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 structures = st.recursive(
     leaves | anything | numbers.flatmap(npst.from_dtype),
-    lambda inner: (
-        st.lists(inner)
-        | st.lists(inner).map(tuple)
-        | st.dictionaries(st.text() | st.integers(), inner)
-    ),
+    lambda inner: st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(st.text() | st.integers(), inner),
     max_leaves=10,
 )
 
@@ -265,7 +261,7 @@ def test_numpy_opens_the_file(path):
 def test_only_a_missing_file_is_not_a_value_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         load(tmp_path / "absent")
-    with pytest.raises(OSError):
+    with pytest.raises(OSError):  # noqa: PT011
         load(tmp_path)
 
 
@@ -371,7 +367,7 @@ def test_flipped_bits_are_refused_or_harmless(whole):
             assert bits(load(path)) == expected
         except ValueError as error:
             refused += 1
-            assert str(error).startswith("Cannot load")
+            assert str(error).startswith("Cannot load")  # noqa: PT017
     assert refused > len(sound) / 2
 
 

@@ -111,7 +111,7 @@ class CrossEntropyLoss(Loss):
         logits = np.ascontiguousarray(np.moveaxis(input, axis, -1)) if inner else input
         slope = np.empty_like(logits) if inner and gradient is not None else gradient
         if soft:
-            q = np.require(np.moveaxis(target, axis, -1), input.dtype, "CA")
+            q = np.require(np.moveaxis(target, axis, -1), input.dtype, ["C", "A"])
             value = self._reduce(
                 LOSSES["cross_entropy_soft"],
                 (logits, q),
@@ -122,7 +122,7 @@ class CrossEntropyLoss(Loss):
                 scalars=(smoothing,),
             )
         else:
-            y = np.require(target, np.intp, "CA")
+            y = np.require(target, np.intp, ["C", "A"])
             value = self._reduce(
                 LOSSES["cross_entropy"],
                 (logits, y),
@@ -132,6 +132,6 @@ class CrossEntropyLoss(Loss):
                 shared=(weight,),
                 scalars=(smoothing, self.ignore_index),
             )
-        if inner and gradient is not None:
+        if inner and gradient is not None and slope is not None:
             gradient[...] = np.moveaxis(slope, -1, axis)
         return value

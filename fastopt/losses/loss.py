@@ -98,7 +98,7 @@ def _float_array(x: ArrayLike, name: str) -> Array:
     x = np.asarray(x)
     if x.dtype not in (np.float32, np.float64):
         raise TypeError(f"{name} has dtype {x.dtype}; it must be float32 or float64")
-    return np.require(x, requirements="CA")
+    return np.require(x, requirements=["C", "A"])
 
 
 def _check_out(out: Any, z: Array, y: Array) -> None:

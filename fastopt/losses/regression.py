@@ -42,5 +42,5 @@ class MSELoss(Loss):
             raise ValueError(f"target has shape {target.shape}, the input {input.shape}")
         if target.dtype.kind not in "fiub":
             raise TypeError(f"target has dtype {target.dtype}; it must be real numbers")
-        target = np.require(target, input.dtype, "CA")
+        target = np.require(target, input.dtype, ["C", "A"])
         return self._reduce(LOSSES["mse"], (input, target), gradient, shape=input.shape, mass=input.size)

@@ -234,7 +234,9 @@ class Optimizer:
             result = hook(self, args, kwargs)
             if result is not None:
                 if not isinstance(result, tuple) or len(result) != 2:
-                    raise RuntimeError(f"{hook} must return None or a tuple of (new_args, new_kwargs), but got {result}.")
+                    raise RuntimeError(
+                        f"{hook} must return None or a tuple of (new_args, new_kwargs), but got {result}."
+                    )
                 args, kwargs = result
         loss = self._step(*args, **kwargs)
         for hook in self._hooked("step_post"):
@@ -436,10 +438,10 @@ def _as_groups(params: Any) -> list[dict[str, Any]]:
             "params argument given to the optimizer should be an array, FlatParams, or an iterable of arrays, "
             f"Parameters or dicts, but got {type(params).__name__}"
         )
-    params = list(params)
-    if params and isinstance(params[0], dict):
-        return params
-    return [{"params": params}] if params else []
+    members = list(params)
+    if members and isinstance(members[0], dict):
+        return members
+    return [{"params": members}] if members else []
 
 
 def _as_members(params: Any) -> tuple[list[Any], list[str], list[Parameter | Array | None]]:

@@ -1,0 +1,39 @@
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+_Array = np.ndarray[Any, np.dtype[Any]]
+
+class _Rule(Protocol):
+    kernels: tuple[object, object]
+    state: tuple[str, ...]
+
+def aligned_zeros(n: int, dtype: DTypeLike) -> _Array: ...
+def isa() -> str: ...
+
+class Plan:
+    def __new__(
+        cls,
+        params: list[_Array],
+        group: dict[str, Any],
+        scalars: Callable[[dict[str, Any], int], tuple[_Rule, tuple[float, ...]]],
+        decay: tuple[object, object],
+    ) -> Plan: ...
+    @property
+    def params(self) -> list[_Array]: ...
+    @property
+    def group(self) -> dict[str, Any]: ...
+    @property
+    def buffers(self) -> dict[str, list[_Array]]: ...
+    @property
+    def steps(self) -> list[int]: ...
+    def zeros(self) -> list[_Array]: ...
+
+class Engine:
+    @property
+    def plans(self) -> list[Plan]: ...
+    def add(self, plan: Plan) -> None: ...
+    def restore(self, loads: Iterable[tuple[Plan, dict[str, Any], list[int], dict[str, list[_Array]]]]) -> None: ...
+    def step(self, gradients: Iterable[Any]) -> None: ...

@@ -1,0 +1,82 @@
+"""Print what must not depend on how fastopt was built: a hash of the results of every algorithm.
+
+Run ``python tests/bits.py`` with two builds, or on two machines, and compare.
+"""
+
+import hashlib
+import inspect
+from collections.abc import Iterator
+
+import numpy as np
+
+import fastopt
+from fastopt.optim import Optimizer
+
+SIZES = (1, 7, 33, 1000, 5003)
+OPTIONS = {
+    "SGD": [{"momentum": 0.9, "dampening": 0.1}, {"momentum": 0.9, "nesterov": True}],
+    "Adam": [{"amsgrad": True}, {"decoupled_weight_decay": True}],
+    "AdamW": [{"amsgrad": True}],
+}
+
+
+def optimized(name: str, options: dict[str, object], dtype: type) -> list[np.ndarray]:
+    """Parameters after 50 steps down quadratic bowls."""
+    rng = np.random.default_rng(0)
+    params = [rng.standard_normal(n).astype(dtype) for n in SIZES]
+    centers = [rng.standard_normal(n).astype(dtype) for n in SIZES]
+    slopes = [rng.uniform(0.1, 3, n).astype(dtype) for n in SIZES]
+
+    def closure() -> tuple[float, list[np.ndarray]]:
+        grads = [a * (p - c) for a, p, c in zip(slopes, params, centers, strict=True)]
+        loss = sum(float(g @ (p - c)) / 2 for g, p, c in zip(grads, params, centers, strict=True))
+        return loss, grads
+
+    optimizer = getattr(fastopt.optim, name)(params, **options)
+    for _ in range(50):
+        optimizer.step(closure)
+    return params
+
+
+def lost(name: str, dtype: type) -> list[np.ndarray]:
+    """Value and gradient of a loss at scores, the targets being probabilities."""
+    rng = np.random.default_rng(0)
+    scores = rng.standard_normal((501, 11)).astype(dtype)
+    target = rng.uniform(size=(501, 11)).astype(dtype)
+    target /= target.sum(axis=1, keepdims=True)
+    value, gradient = getattr(fastopt.losses, name)().value_and_grad(scores, target)
+    return [np.asarray(value), np.asarray(gradient)]
+
+
+def minimized(n: int) -> np.ndarray:
+    """Where L-BFGS ends on a chain of Rosenbrock valleys."""
+
+    def fun(x: np.ndarray) -> tuple[float, np.ndarray]:
+        valley, slope = x[1:] - x[:-1] ** 2, 1 - x[:-1]
+        gradient = np.zeros_like(x)
+        gradient[:-1] = -400 * x[:-1] * valley - 2 * slope
+        gradient[1:] += 200 * valley
+        return float((100 * valley**2 + slope**2).sum()), gradient
+
+    return fastopt.minimize(fun, np.linspace(-1, 1, n), jac=True, options={"maxiter": 200}).x
+
+
+def results() -> Iterator[tuple[str, list[np.ndarray]]]:
+    for dtype in (np.float32, np.float64):
+        for name in fastopt.optim.__all__:
+            cls = getattr(fastopt.optim, name)
+            if cls is Optimizer:
+                continue
+            decay = {"weight_decay"} & inspect.signature(cls).parameters.keys()
+            for options in [dict.fromkeys(decay, 0.01), *OPTIONS.get(name, [])]:
+                label = ", ".join([dtype.__name__, *(f"{k}={v}" for k, v in options.items())])
+                yield f"{name}({label})", optimized(name, options, dtype)
+        for name in fastopt.losses.__all__:
+            if name != "Loss":
+                yield f"{name}({dtype.__name__})", lost(name, dtype)
+    yield "minimize(lbfgs)", [minimized(n) for n in (2, 100, 3001)]
+
+
+if __name__ == "__main__":
+    for label, arrays in results():
+        print(hashlib.sha256(b"".join(map(np.ndarray.tobytes, arrays))).hexdigest()[:16], label)
