@@ -66,6 +66,7 @@ cdef struct task_t:
 
 cdef helper_t[MAX_HELPERS] helper
 cdef Py_ssize_t helpers
+cdef object hiring
 cdef PyThread_type_lock taken
 cdef task_t task
 cdef Py_ssize_t num_threads = 0
@@ -82,7 +83,8 @@ cdef PyThread_type_lock new_lock(bint held) except NULL:
 
 def forget_helpers():
     """Start without helpers: at import, and in a forked child, where none of the parent's threads live."""
-    global helpers, taken
+    global helpers, hiring, taken
+    hiring = threading.Lock()
     taken = new_lock(False)
     helpers = 0
 
@@ -154,15 +156,17 @@ def hire():
     """How many threads can share a task now; starts the helpers that are not there yet."""
     global helpers
     cdef Py_ssize_t wanted = get_num_threads() - 1
-    while helpers < wanted:
-        helper[helpers].go = new_lock(True)
-        helper[helpers].done = new_lock(True)
-        thread = threading.Thread(target=serve, args=(helpers,), daemon=True, name=f"fastopt-{helpers + 1}")
-        try:
-            thread.start()
-        except RuntimeError:  # no thread to be had: the system is full, or the interpreter closing
-            break
-        helpers += 1
+    if helpers < wanted:
+        with hiring:
+            while helpers < wanted:
+                helper[helpers].go = new_lock(True)
+                helper[helpers].done = new_lock(True)
+                thread = threading.Thread(target=serve, args=(helpers,), daemon=True, name=f"fastopt-{helpers + 1}")
+                try:
+                    thread.start()
+                except RuntimeError:  # no thread to be had: the system is full, or the interpreter closing
+                    break
+                helpers += 1
     return 1 + min(wanted, helpers)
 
 
