@@ -375,7 +375,7 @@ cdef class Plan:
                 )
             direct = source == t.type and (g.flags & READABLE) == READABLE
             if direct and t.strided == NULL and g.data == t.b[1]:
-                continue  # where it was in the step before, and clear of the parameters then
+                continue  # where it was in the step before: clear of the parameters, but those of later groups
             if span.meets(g, 4 if source == FLOAT32 else 8):
                 gradient = np.array(gradient, order="C", subok=False)
                 kept.append(gradient)
@@ -387,12 +387,6 @@ cdef class Plan:
             if not direct:
                 t.strided = g
         return 0
-
-    cdef void forget(self) noexcept nogil:
-        """Check every gradient afresh: there are more parameters now that it could meet."""
-        cdef Py_ssize_t i
-        for i in range(self.count):
-            self.tensor[i].b[1] = NULL
 
     cdef void merge(self) noexcept nogil:
         """List the runs: active tensors, joined with the one before where every buffer follows on."""
@@ -549,12 +543,9 @@ cdef class Engine:
 
     def add(self, Plan plan):
         """Take in the plan of one more group."""
-        cdef Plan one
         self.acquire()
         try:
             self.span = Span([param for one in [*self.plans, plan] for param in one.params])
-            for one in self.plans:
-                one.forget()
             self.plans.append(plan)
             self.count += plan.count
         finally:

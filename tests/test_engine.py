@@ -154,17 +154,12 @@ def test_a_gradient_that_shares_memory_with_a_parameter_is_read_before_it_change
     assert (b == 1.5).all()
 
 
-def test_a_gradient_that_becomes_a_parameter_is_read_before_it_changes():
+def test_a_gradient_that_is_another_groups_parameter_is_read_before_it_changes():
     a, b = np.ones(4), np.full(4, 2.0)
-    opt = fo.SGD(a, lr=0.5)
-    opt.step([b])
-    opt.add_param_group({"params": b})
-    opt.step([b, np.ones(4)])
-    assert (a == -1).all()
-    b[...] = 2.0
-    late = fo.SGD([{"params": b}, {"params": a}], lr=0.5)
-    late.step([np.ones(4), b])
-    assert (a == -2).all()
+    opt = fo.SGD([{"params": b}, {"params": a}], lr=0.5)
+    opt.step([np.ones(4), b])
+    assert (a == 0).all()
+    assert (b == 1.5).all()
 
 
 # No allocation.
@@ -333,7 +328,8 @@ def test_a_forked_child_steps_on_threads_of_its_own():
         if child == 0:
             try:
                 opt.step([g])
-                os._exit(0 if (w == before - 1).all() else 1)
+                helped = any(thread.name == "fastopt-1" for thread in threading.enumerate())
+                os._exit(0 if helped and (w == before - 1).all() else 1)
             finally:
                 os._exit(2)
         assert wait(child, seconds=20) == 0
