@@ -18,8 +18,10 @@ import platform
 from importlib import metadata
 from numbers import Integral, Real
 from pathlib import Path
+from time import perf_counter, sleep
 from timeit import Timer
 
+PAUSE = 0.02  # seconds
 PACKAGES = ("numpy", "scipy", "torch", "scikit-learn", "fastopt")
 
 
@@ -28,12 +30,22 @@ def best_of(*calls, repeats=7, min_time=2e-3):
 
     The calls are timed in turn, `repeats` times over, so that a change of clock or load meets all
     of them; the best counts. A repetition loops until it takes about `min_time` seconds, with the
-    garbage collector off. The figure includes some 30 ns of Python call.
+    garbage collector off. Before it comes a pause, in which the threads of the peer before, which
+    wait awake for a while, fall asleep, and a run of as long, in which clock, caches and threads
+    get going. The figure includes some 30 ns of Python call.
     """
     timers = [Timer(call) for call in calls]
     loops = [_loops(timer, min_time) for timer in timers]
-    rounds = [[timer.timeit(n) / n for timer, n in zip(timers, loops, strict=True)] for _ in range(repeats)]
+    rounds = [[_rested(timer, n) / n for timer, n in zip(timers, loops, strict=True)] for _ in range(repeats)]
     return [min(times) for times in zip(*rounds, strict=True)]
+
+
+def _rested(timer, n):
+    sleep(PAUSE)
+    end = perf_counter() + PAUSE
+    while perf_counter() < end:
+        timer.timeit(1)
+    return timer.timeit(n)
 
 
 def _loops(timer, min_time):

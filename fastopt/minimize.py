@@ -31,10 +31,11 @@ _ENDINGS = {
     "maxfun": (1, "Stopped: the limit of maxfun function evaluations is reached."),
     "linesearch": (
         2,
-        "Failed: no step down the gradient lowers f. Either the gradient is not that of f, or f is not smooth.",
+        "Failed: no step down the gradient lowers f. Either the gradient is not that of f, "
+        "or f is not smooth or not bounded below.",
     ),
     "precision": (3, "Stopped: rounding hides any further decrease of f; gtol is not met."),
-    "stalled": (4, "Stopped: f has not changed over ten iterations; gtol is not met."),
+    "stalled": (4, "Stopped: f has not changed over fifty iterations; gtol is not met."),
     "nonfinite": (5, "Failed: f or its gradient is not finite at x0."),
     "stopped": (99, "`callback` raised `StopIteration`."),
 }

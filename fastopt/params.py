@@ -166,3 +166,15 @@ class FlatParams(FlatViews):
         for name, value in values.items():
             flat[name] = value
         return flat
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of the parameters by name."""
+        return {name: view.copy() for name, view in self.items()}
+
+    def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
+        """Copy values into the parameters; ValueError, and no change, unless all names and shapes are those here."""
+        shapes = {name: np.shape(value) for name, value in state_dict.items()}
+        if shapes != {name: view.shape for name, view in self.items()}:
+            raise ValueError(f"the state has {shapes}, {self!r} differs")
+        for name, value in state_dict.items():
+            self[name] = value

@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import secrets
 import struct
 import zipfile
 from contextlib import suppress
@@ -56,10 +55,10 @@ def save(path: str | os.PathLike[str], /, **objects: Any) -> None:
 
     Examples
     --------
-    >>> import numpy as np, fastopt.serialize, tempfile
+    >>> import tempfile
     >>> path = tempfile.mkdtemp() + "/checkpoint.npz"
-    >>> fastopt.serialize.save(path, weights={"W": np.eye(2), "b": np.zeros(2)}, epoch=7)
-    >>> fastopt.serialize.load(path)["epoch"]
+    >>> fo.save(path, weights={"W": np.eye(2), "b": np.zeros(2)}, epoch=7)
+    >>> fo.load(path)["epoch"]
     7
     """
     arrays: list[np.ndarray] = []
@@ -72,7 +71,7 @@ def save(path: str | os.PathLike[str], /, **objects: Any) -> None:
 
     target = os.path.realpath(path)
     directory = os.path.dirname(target)
-    temporary = os.path.join(directory, f".fastopt-{secrets.token_hex(8)}.tmp")
+    temporary = os.path.join(directory, f".fastopt-{os.urandom(8).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:
             with zipfile.ZipFile(file, "w") as archive:
@@ -120,10 +119,10 @@ def load(path: str | os.PathLike[str], /) -> dict[str, Any]:
 
     Examples
     --------
-    >>> import numpy as np, fastopt.serialize, tempfile
+    >>> import tempfile
     >>> path, rng = tempfile.mkdtemp() + "/checkpoint.npz", np.random.default_rng(0)
-    >>> fastopt.serialize.save(path, rng=rng)
-    >>> rng.bit_generator.state = fastopt.serialize.load(path)["rng"]
+    >>> fo.save(path, rng=rng)
+    >>> rng.bit_generator.state = fo.load(path)["rng"]
     """
     with open(path, "rb") as file:
         try:

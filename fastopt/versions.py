@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from importlib import metadata
 
 from fastopt._engine import isa
 from fastopt._threads import get_num_threads
@@ -19,6 +18,8 @@ def show_versions() -> None:
     >>> fo.show_versions()  # doctest: +ELLIPSIS
     Python           ...
     """
+    from importlib import metadata  # slow to import
+
     rows = {"Python": f"{platform.python_version()}, {platform.system()} {platform.machine()}"}
     for package in PACKAGES:
         try:

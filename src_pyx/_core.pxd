@@ -31,6 +31,10 @@ ctypedef fused real:
 # The shape of every update rule and pass: buffers in declared order (parameter, gradient, state...), then scalars.
 ctypedef void (*rule_t)(void** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil
 
+# What `_threads` hands over: a piece of work on the chunks [start, stop), and the function that shares it out.
+ctypedef void (*work_t)(void* job, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+ctypedef void (*share_t)(work_t work, void* job, Py_ssize_t chunks, Py_ssize_t threads) noexcept nogil
+
 # The first scalars of every rule, written by the engine from the options that all optimizers share.
 cdef enum:
     SCALE   # of the gradient: -1 to maximize
@@ -86,7 +90,7 @@ cdef enum:
 cdef enum:
     CHUNK = 1024
     LANES = 16
-    THREAD_MIN = 1 << 18  # below this many elements a round trip to the pool costs more than it saves
+    THREAD_MIN = 1 << 16  # below this many elements waking a thread costs more than it saves
 
 ctypedef struct cascade_t:
     double part[56]

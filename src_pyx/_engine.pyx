@@ -19,10 +19,10 @@ from libc.string cimport memcpy
 
 from _core cimport (
     C_CONTIGUOUS, CHUNK, COMMON, DECAY, FLOAT32, FLOAT64, L2, READABLE, SCALE, THREAD_MIN, WRITEABLE,
-    array_of, array_t, dtype_of, real, rule_t,
+    array_of, array_t, dtype_of, real, rule_t, share_t,
 )
 
-from ._threads import get_num_threads, share
+from . import _threads
 
 cdef extern from "Python.h":
     bint PyObject_TypeCheck(object, type)
@@ -50,6 +50,8 @@ cdef enum:
     NOGIL_MIN = 1 << 12      # below this many, releasing the GIL costs more than the kernel
 
 cdef type ndarray = np.ndarray
+cdef share_t share = <share_t> PyCapsule_GetPointer(_threads.SHARE_OUT, "fastopt.share")
+cdef object hire = _threads.hire
 
 
 cdef struct recipe_t:        # how to make one step
@@ -465,25 +467,24 @@ cdef class Plan:
                     passes[p](local, 0, size, k)
                 low += size
 
-    def _work(self, Py_ssize_t start, Py_ssize_t stop):
-        with nogil:
-            self.work(start, stop)
-
-    cdef object execute(self):
-        """Run every pass over every chunk, on threads if it is worth it; returns an interrupt that came meanwhile."""
-        cdef object interrupt = None
-        cdef Py_ssize_t i
+    cdef int execute(self) except -1:
+        """Run every pass over every chunk, on threads if it is worth it."""
+        cdef Py_ssize_t i, threads = 1
         self.merge()
-        if self.elements >= THREAD_MIN and get_num_threads() > 1:
-            interrupt = share(self._work, self.chunks)
-        elif self.elements >= NOGIL_MIN:
+        if self.elements >= THREAD_MIN:
+            threads = hire()
+        if self.elements >= NOGIL_MIN:
             with nogil:
-                self.work(0, self.chunks)
+                share(work, <void*> self, self.chunks, threads)
         else:
-            self.work(0, self.chunks)
+            work(<void*> self, 0, self.chunks)
         for i in range(self.count):
             self.tensor[i].steps += self.tensor[i].active
-        return interrupt
+        return 0
+
+
+cdef void work(void* plan, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    (<Plan> plan).work(start, stop)
 
 
 cdef class Span:
@@ -577,7 +578,6 @@ cdef class Engine:
         """
         cdef tuple held = tuple(gradients)
         cdef list kept = []
-        cdef object interrupt = None
         cdef Py_ssize_t first = 0
         cdef Plan plan
         if len(held) != self.count:
@@ -590,11 +590,9 @@ cdef class Engine:
             for plan in self.plans:
                 plan.prepare()
             for plan in self.plans:
-                interrupt = plan.execute() or interrupt
+                plan.execute()
         finally:
             PyThread_release_lock(self.lock)
-        if interrupt is not None:
-            raise interrupt
 
 
 def isa():

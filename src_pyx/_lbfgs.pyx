@@ -201,8 +201,10 @@ REASONS = ("running", "gradient", "decrease", "maxiter", "maxfun", "linesearch",
 cdef enum:
     DIRECTION = 6  # row of the search direction in points, below three places of two rows each
     ROWS = 7
-    WINDOW = 25  # iterations over which progress is judged
-    PATIENCE = 10  # iterations without any
+    # With ten pairs an ill-conditioned run may take some thirty iterations to halve its gradient: less patience
+    # would end it short of what it can reach.
+    WINDOW = 50  # iterations over which progress is judged
+    PATIENCE = 50  # iterations without any
 
 # An evaluated point: the rows of its vectors, its value and the largest size of a gradient component.
 ctypedef struct place_t:
@@ -286,10 +288,12 @@ cdef double direct(lbfgs_t* s, real* points) noexcept nogil:
 cdef double first_step(lbfgs_t* s, real* points, double length) noexcept nogil:
     """The first trial along steepest descent, where no pair tells how far to go; length = ||g||."""
     cdef double[2] seen
-    if s.nit:
-        return min(100 / length, max(1 / length, 2 * (s.former_f - s.here.f) / (length * length)))
+    cdef double reach
     survey(row(points, s.n, s.here.x), row(points, s.n, s.here.g), s.n, seen)
-    return max(1 / length, min(max(1.0, sqrt(seen[0] / s.n)) / length, 1 / seen[1]))
+    reach = max(1.0, sqrt(seen[0] / s.n))
+    if s.nit:
+        return min(100 * reach / length, max(1 / length, 2 * (s.former_f - s.here.f) / (length * length)))
+    return max(1 / length, min(reach / length, 1 / seen[1]))
 
 
 cdef void open_search(lbfgs_t* s, real* points) noexcept nogil:
@@ -368,7 +372,7 @@ cdef reason_t judge(lbfgs_t* s, bint found) noexcept nogil:
     cdef bint spent
     if gnorm <= s.gtol:
         return GRADIENT
-    if found and s.former_f - f < s.ftol * max(fabs(f), max(fabs(s.former_f), 1.0)):
+    if found and s.ftol > 0 and s.former_f - f < s.ftol * max(fabs(f), max(fabs(s.former_f), 1.0)):
         return DECREASE
 
     if fabs(s.former_f - f) > 2 * s.eps * fabs(f) or gnorm < .5 * s.still_gnorm:

@@ -11,10 +11,13 @@ from libc.stdlib cimport free, malloc
 
 from _core cimport (
     CHUNK, FLOAT32, LANES, THREAD_MIN, array_of, cascade_add, cascade_start, cascade_t, cascade_total, dtype_of, exp_,
-    fold, hot, log_, real, rule_t, sum_lanes,
+    fold, hot, log_, real, rule_t, share_t,
+    sum_lanes,
 )
 
-from ._threads import get_num_threads, share
+from . import _threads
+
+cdef share_t share = <share_t> PyCapsule_GetPointer(_threads.SHARE_OUT, "fastopt.share")
 
 cdef enum:
     GRADIENT_SCALE
@@ -243,10 +246,6 @@ cdef class Sweep:
     cdef double k[MAX_SCALARS]
     cdef double* sums
 
-    def work(self, Py_ssize_t start, Py_ssize_t stop):
-        with nogil:
-            self.run(start, stop)
-
     cdef void run(self, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
         cdef void* local[MAX_BUFFERS]
         cdef double[CHUNK] scratch
@@ -264,6 +263,10 @@ cdef class Sweep:
                 self.sums[chunk] = sum_lanes(<const float*> local[0], size)
             else:
                 self.sums[chunk] = sum_lanes(<const double*> local[0], size)
+
+
+cdef void run(void* sweep, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    (<Sweep> sweep).run(start, stop)
 
 
 def sweep(
@@ -284,7 +287,7 @@ def sweep(
     gradient_scale : float
     """
     cdef Sweep s = Sweep.__new__(Sweep)
-    cdef Py_ssize_t chunks, i
+    cdef Py_ssize_t chunks, i, threads = 1
     cdef cascade_t total
     cdef int j
     s.itemsize = sizeof(float) if dtype_of(arrays[2]) == FLOAT32 else sizeof(double)
@@ -305,14 +308,10 @@ def sweep(
     if s.sums == NULL:
         raise MemoryError
     try:
-        interrupt = None
-        if n * width >= THREAD_MIN and get_num_threads() > 1:
-            interrupt = share(s.work, chunks)
-        else:
-            with nogil:
-                s.run(0, chunks)
-        if interrupt is not None:
-            raise interrupt
+        if n * width >= THREAD_MIN:
+            threads = _threads.hire()
+        with nogil:
+            share(run, <void*> s, chunks, threads)
         cascade_start(&total)
         for i in range(chunks):
             cascade_add(&total, s.sums[i])

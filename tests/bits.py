@@ -39,13 +39,14 @@ def optimized(name: str, options: dict[str, object], dtype: type) -> list[np.nda
 
 
 def lost(name: str, dtype: type) -> list[np.ndarray]:
-    """Value and gradient of a loss at scores, the targets being probabilities."""
+    """Value and gradient of a loss at scores, the targets being probabilities and, for cross entropy, classes too."""
     rng = np.random.default_rng(0)
     scores = rng.standard_normal((501, 11)).astype(dtype)
     target = rng.uniform(size=(501, 11)).astype(dtype)
     target /= target.sum(axis=1, keepdims=True)
-    value, gradient = getattr(fastopt.losses, name)().value_and_grad(scores, target)
-    return [np.asarray(value), np.asarray(gradient)]
+    targets = [target, target.argmax(axis=1)] if name == "CrossEntropyLoss" else [target]
+    pairs = [getattr(fastopt.losses, name)().value_and_grad(scores, one) for one in targets]
+    return [np.asarray(part) for pair in pairs for part in pair]
 
 
 def minimized(n: int) -> np.ndarray:

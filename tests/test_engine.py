@@ -13,7 +13,7 @@ import fastopt as fo
 
 OPTIMIZERS = [name for name in fo.optim.__all__ if name != "Optimizer"]
 OPTIONS = {"SGD": {"momentum": 0.9, "nesterov": True}, "Adam": {"amsgrad": True, "weight_decay": 0.1}}
-THREADED = (1 << 18) + 4321  # elements, so that the pool is used
+THREADED = (1 << 21) + 4321  # elements: so large that helper threads always take part
 
 
 @pytest.fixture(autouse=True)
@@ -187,7 +187,7 @@ def test_a_step_allocates_no_array(name, form):
         "float64 for float32": lambda: (make(name, p.flat), [np.ones(n)]),
     }[form]()
     fo.set_num_threads(2)
-    opt.step(arg)  # the pool starts here
+    opt.step(arg)  # the helpers start here
     gc.collect()
     tracemalloc.start()
     try:
@@ -267,6 +267,14 @@ def test_steps_and_setup_do_not_leak():
 
 
 # Threads and processes.
+
+
+def test_a_large_step_is_shared_with_helpers():
+    w, g = np.ones(THREADED, np.float32), np.ones(THREADED, np.float32)
+    fo.set_num_threads(3)
+    fo.SGD(w, lr=1.0).step(g)
+    assert {"fastopt-1", "fastopt-2"} <= {thread.name for thread in threading.enumerate()}
+    assert (w == 0).all()
 
 
 def test_bad_numbers_of_threads_are_refused():

@@ -94,6 +94,37 @@ def test_accepted_step_meets_the_strong_wolfe_conditions(seed):
     assert abs(slope) <= -c2 * slope0
 
 
+@pytest.mark.parametrize("seed", range(200))
+def test_trials_are_those_of_dcsrch(seed):
+    """MINPACK-2's routine, in SciPy's translation, on functions with many local minima."""
+    DCSRCH = pytest.importorskip("scipy.optimize._dcsrch").DCSRCH
+    rng = np.random.default_rng(seed)
+    a, b, c = rng.uniform(0.1, 3, 3)
+    stpmax = 10.0 ** rng.uniform(0, 2)
+
+    def phi(t):
+        return 0.05 * b * t * t - t + a * sin(9 * c * t) / 9, 0.1 * b * t - 1 + a * c * cos(9 * c * t)
+
+    if phi(0.0)[1] >= 0:
+        a = 0.5 / c
+    step = 10.0 ** rng.uniform(-2, 0)
+    c1, c2 = rng.choice([(1e-3, 1e-3), (1e-3, 0.9), (0.1, 0.1), (0.6, 0.7)])
+    theirs = []
+    oracle = DCSRCH(lambda t: (theirs.append(t), phi(t)[0])[1], lambda t: phi(t)[1], c1, c2, 1e-9, 0, stpmax)
+    _, _, _, task = oracle(step, *phi(0.0), maxiter=60)
+    ls, ours = search(phi, step, c1=c1, c2=c2, xtol=1e-9, stpmax=stpmax, maxls=60)
+    assert ls.accepted == (task.startswith(b"CONV") or task == b"WARNING: STP = STPMAX")
+    # The formulas are the same up to the order of roundings; interpolation between values that
+    # differ in their third digit magnifies those a thousandfold.
+    assert ours[:12] == pytest.approx(theirs[:12], rel=1024 * 2.0**-52, abs=0)
+
+
+def test_no_trial_is_longer_than_allowed():
+    ls, trials = search(lambda t: (-t, -1.0), 1.0, stpmax=7.5)
+    assert ls.accepted
+    assert trials == [1.0, 5.0, 7.5]
+
+
 @pytest.mark.parametrize("outside", [nan, inf, -inf])
 @pytest.mark.parametrize("bad", ["f", "slope", "both"])
 def test_step_out_of_the_domain_is_taken_back(outside, bad):
