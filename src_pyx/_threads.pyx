@@ -182,8 +182,8 @@ def serve(Py_ssize_t i):
 
 
 cdef void take(PyThread_type_lock lock) noexcept nogil:
-    cdef int i
-    for i in range(SPINS):
+    cdef int _spin
+    for _spin in range(SPINS):
         if PyThread_acquire_lock(lock, NOWAIT_LOCK):
             return
     PyThread_acquire_lock(lock, WAIT_LOCK)
