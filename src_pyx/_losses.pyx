@@ -214,26 +214,29 @@ def weigh_targets(target, Py_ssize_t classes, Py_ssize_t ignore, weight):
     """The sum of the class weights of the targets that are not ignored; IndexError for one that is no class."""
     cdef const Py_ssize_t* y = <const Py_ssize_t*> array_of(target).data
     cdef const double* w = <const double*> array_of(weight).data if weight is not None else NULL
-    cdef Py_ssize_t i, n = target.size
+    cdef Py_ssize_t i, j, n = target.size
     cdef Py_ssize_t bad = -1
     cdef cascade_t total
-    cdef double part = 0
+    cdef double[LANES] lane
     cascade_start(&total)
     with nogil:
+        for j in range(LANES):
+            lane[j] = 0
         for i in range(n):
             if y[i] != ignore:
                 if y[i] < 0 or y[i] >= classes:
                     bad = i
                     break
-                part += w[y[i]] if w != NULL else 1.0
+                lane[i % LANES] += w[y[i]] if w != NULL else 1.0
             if i % CHUNK == CHUNK - 1:
-                cascade_add(&total, part)
-                part = 0
+                cascade_add(&total, fold(lane))
+                for j in range(LANES):
+                    lane[j] = 0
     if bad >= 0:
         raise IndexError(
             f"Target {y[bad]} is out of bounds. (classes are 0 to {classes - 1}, ignore_index is {ignore})"
         )
-    return part + cascade_total(&total)
+    return fold(lane) + cascade_total(&total)
 
 
 cdef class Sweep:
