@@ -18,19 +18,21 @@ def check_number(
     high: float = np.inf,
     *,
     low_open: bool = False,
+    high_open: bool = True,
 ) -> None:
-    """Refuse `value` unless it is a finite real number in [low, high); `words` open the message as torch's does."""
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
-    is_number = isinstance(value, Real) and not isinstance(value, bool | np.bool)
-    if not is_number:
+    """Refuse `value` unless it is a real number in the interval; `words` open the message as torch's does."""
+    if not isinstance(value, Real) or isinstance(value, bool | np.bool):
         raise TypeError(f"{words}: {value!r} ({owner} needs a number for {name})")
-    above = value > low if low_open else value >= low
-    if not (above and value < high):
+    try:
+        number = float(value)
+    except OverflowError:  # an int beyond all floats
+        number = np.inf
+    above = number > low if low_open else number >= low
+    below = number < high if high_open else number <= high
+    if not (above and below):
         sign = ">" if low_open else ">="
-        allowed = (
-            f"{name} {sign} {low:g}" if high == np.inf else f"{name} in {'(' if low_open else '['}{low:g}, {high:g})"
-        )
+        ends = f"{'(' if low_open else '['}{low:g}, {high:g}{')' if high_open else ']'}"
+        allowed = f"{name} {sign} {low:g}" if high == np.inf else f"{name} in {ends}"
         raise ValueError(f"{words}: {value} ({owner} needs {allowed})")
 
 

@@ -69,8 +69,9 @@ class LRScheduler:
 
     def step(self) -> None:
         """Go to the next epoch and set its rates; call it after the optimizer's steps."""
+        rates = [self._rate(base, self.last_epoch + 1) for base in self.base_lrs]
         self.last_epoch += 1
-        self._set(self.get_lr())
+        self._set(rates)
 
     def _set(self, rates: list[float]) -> None:
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
@@ -150,11 +151,11 @@ class StepLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Any, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
-        if not isinstance(step_size, int) or isinstance(step_size, bool):
+        if not hasattr(step_size, "__index__") or isinstance(step_size, bool):
             raise TypeError(f"StepLR needs an int for step_size, not {step_size!r}")
         check_number(step_size, "Invalid step_size", "StepLR", "step_size", low=1)
         check_number(gamma, "Invalid gamma", "StepLR", "gamma")
-        self.step_size = step_size
+        self.step_size = int(step_size)
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 

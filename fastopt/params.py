@@ -173,8 +173,9 @@ class FlatParams(FlatViews):
 
     def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
         """Copy values into the parameters; ValueError, and no change, unless all names and shapes are those here."""
-        shapes = {name: np.shape(value) for name, value in state_dict.items()}
+        values = {name: np.asarray(value, self.flat.dtype) for name, value in state_dict.items()}
+        shapes = {name: value.shape for name, value in values.items()}
         if shapes != {name: view.shape for name, view in self.items()}:
             raise ValueError(f"the state has {shapes}, {self!r} differs")
-        for name, value in state_dict.items():
+        for name, value in values.items():
             self[name] = value

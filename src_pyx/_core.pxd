@@ -4,6 +4,7 @@
 Everything here is inline, so cimporting it adds no run-time dependency between modules. A .pxd inherits no
 directives: without the first line, cdivision is off and no division vectorises.
 """
+from cpython.pycapsule cimport PyCapsule_New
 from libc.math cimport INFINITY, NAN, copysign, copysignf, fabs, fabsf, sqrt, sqrtf
 
 # Design: dispatch by return type. `cdef hot f(...)` is compiled three times by the C compiler and bound to the best
@@ -30,6 +31,10 @@ ctypedef fused real:
 
 # The shape of every update rule and pass: buffers in declared order (parameter, gradient, state...), then scalars.
 ctypedef void (*rule_t)(void** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil
+
+# The two specializations of a kernel, as the facade passes them around.
+cdef inline tuple capsules(void* single, void* double_, const char* name):
+    return PyCapsule_New(single, name, NULL), PyCapsule_New(double_, name, NULL)
 
 # What `_threads` hands over: a piece of work on the chunks [start, stop), and the function that shares it out.
 ctypedef void (*work_t)(void* job, Py_ssize_t start, Py_ssize_t stop) noexcept nogil

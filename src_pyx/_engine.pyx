@@ -46,7 +46,7 @@ cdef enum:
     MAX_SCALARS = 32
     MAX_PASSES = 8
     MAX_DIMS = 64
-    OWNED = READABLE | WRITEABLE
+    UPDATABLE = READABLE | WRITEABLE
     NOGIL_MIN = 1 << 12      # below this many, releasing the GIL costs more than the kernel
 
 cdef type ndarray = np.ndarray
@@ -201,6 +201,8 @@ cdef class Plan:
     cdef object scalars
     cdef object rule
     cdef Py_ssize_t count, runs, chunks, elements, width
+    cdef bint single         # has a float32 tensor, whose scalars must not overflow
+    cdef bint grown          # has new buffers
     cdef tensor_t* tensor
     cdef run_t* run
     cdef recipe_t* recipe
@@ -228,6 +230,7 @@ cdef class Plan:
             t.param = array_of(params[i])
             t.n = size_of(t.param)
             t.type = dtype_of(params[i])
+            self.single = self.single or t.type == FLOAT32
             t.b = self.table + i * MAX_BUFFERS
             t.b[0] = array_of(params[i]).data
         self.prepare()
@@ -281,10 +284,14 @@ cdef class Plan:
         cdef Py_ssize_t i, j
         cdef object name
         cdef list buffers
-        unpack(rule.kernels, self.update)
-        for j, name in enumerate(rule.state):
+        if len(rule.state) > MAX_BUFFERS - 2:
+            raise ValueError(f"a rule has at most {MAX_BUFFERS - 2} state buffers, not {len(rule.state)}")
+        for name in rule.state:
             if name not in self.buffers:
                 self.buffers[name] = self.zeros()
+                self.grown = True
+        unpack(rule.kernels, self.update)
+        for j, name in enumerate(rule.state):
             buffers = self.buffers[name]
             for i in range(self.count):
                 self.tensor[i].b[2 + j] = array_of(buffers[i]).data
@@ -300,10 +307,12 @@ cdef class Plan:
         cdef dict group = self.group
         cdef Py_ssize_t j
         cdef double check = 0
-        rule, own = self.scalars(group, t)
-        if rule is not self.rule:
-            self.arrange(rule)
-        recipe.update = self.update
+        try:
+            rule, own = self.scalars(group, t)
+        except ArithmeticError as error:
+            raise ValueError(f"no step can be made with {hyperparameters(group)}: {error}") from error
+        if len(own) > MAX_SCALARS - COMMON:
+            raise ValueError(f"a rule has at most {MAX_SCALARS - COMMON} scalars, not {len(own)}")
         k[SCALE] = -1 if group["maximize"] else 1
         k[L2] = 0
         k[DECAY] = 1
@@ -316,9 +325,12 @@ cdef class Plan:
         for j in range(len(own)):
             k[COMMON + j] = own[j]
         for j in range(COMMON + len(own)):
-            check += k[j] * 0
+            check += (<double> <float> k[j] if self.single else k[j]) * 0
         if check != 0:
             raise ValueError(f"a hyperparameter is not finite: {hyperparameters(group)}")
+        if rule is not self.rule:
+            self.arrange(rule)
+        recipe.update = self.update
         return 0
 
     cdef int prepare(self) except -1:
@@ -356,7 +368,7 @@ cdef class Plan:
         for i in range(self.count):
             t = &self.tensor[i]
             p = t.param
-            if p.data != t.b[0] or size_of(p) != t.n or (p.flags & OWNED) != OWNED:
+            if p.data != t.b[0] or size_of(p) != t.n or (p.flags & UPDATABLE) != UPDATABLE:
                 raise ValueError(
                     f"parameter {first + i} was moved, resized or made read-only since the optimizer was built"
                 )
@@ -375,7 +387,7 @@ cdef class Plan:
                 )
             direct = source == t.type and (g.flags & READABLE) == READABLE
             if direct and t.strided == NULL and g.data == t.b[1]:
-                continue  # where it was in the step before: clear of the parameters, but those of later groups
+                continue  # where it was in the step before, and clear of all that a step writes to
             if span.meets(g, 4 if source == FLOAT32 else 8):
                 gradient = np.array(gradient, order="C", subok=False)
                 kept.append(gradient)
@@ -387,6 +399,13 @@ cdef class Plan:
             if not direct:
                 t.strided = g
         return 0
+
+    cdef void forget(self) noexcept:
+        """Check every gradient afresh: there is more memory now that it could meet."""
+        cdef Py_ssize_t i
+        self.grown = False
+        for i in range(self.count):
+            self.tensor[i].b[1] = NULL
 
     cdef void merge(self) noexcept nogil:
         """List the runs: active tensors, joined with the one before where every buffer follows on."""
@@ -461,20 +480,16 @@ cdef class Plan:
                     passes[p](local, 0, size, k)
                 low += size
 
-    cdef int execute(self) except -1:
-        """Run every pass over every chunk, on threads if it is worth it."""
-        cdef Py_ssize_t i, threads = 1
-        self.merge()
-        if self.elements >= THREAD_MIN:
-            threads = hire()
+    cdef void execute(self, Py_ssize_t threads) noexcept:
+        """Run every pass over every chunk, with up to `threads` threads."""
+        cdef Py_ssize_t i
         if self.elements >= NOGIL_MIN:
             with nogil:
-                share(work, <void*> self, self.chunks, threads)
+                share(work, <void*> self, self.chunks, threads if self.elements >= THREAD_MIN else 1)
         else:
             work(<void*> self, 0, self.chunks)
         for i in range(self.count):
             self.tensor[i].steps += self.tensor[i].active
-        return 0
 
 
 cdef void work(void* plan, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -482,16 +497,16 @@ cdef void work(void* plan, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
 
 
 cdef class Span:
-    """The memory of the parameters, as sorted intervals: a gradient that meets it must be copied before it changes."""
+    """The memory that a step writes to, as sorted intervals: a gradient that meets it must be copied first."""
     cdef size_t* bound       # low, high, low, high...
     cdef Py_ssize_t count
     cdef object held
 
-    def __cinit__(self, list params):
+    def __cinit__(self, list arrays):
         cdef list bounds = []
-        for param in params:
-            if param.size:
-                bounds.append((<size_t> array_of(param).data, <size_t> array_of(param).data + <size_t> param.nbytes))
+        for array in arrays:
+            if array.size:
+                bounds.append((<size_t> array_of(array).data, <size_t> array_of(array).data + <size_t> array.nbytes))
         bounds.sort()
         self.held = np.array(bounds, dtype=np.uintp).reshape(-1)
         self.bound = <size_t*> array_of(self.held).data
@@ -509,7 +524,7 @@ cdef class Span:
                 low += (a.shape[d] - 1) * a.strides[d]
             else:
                 high += (a.shape[d] - 1) * a.strides[d]
-        while left < right:  # the first parameter that ends after `low`
+        while left < right:  # the first array that ends after `low`
             middle = (left + right) // 2
             if self.bound[2 * middle + 1] <= low:
                 left = middle + 1
@@ -541,13 +556,43 @@ cdef class Engine:
             raise RuntimeError("this optimizer is at work: in another thread, or further up in this one")
         return 0
 
+    cdef int survey(self) except -1:
+        """Note afresh what memory a step writes to."""
+        cdef Plan plan
+        cdef list arrays = []
+        for plan in self.plans:
+            arrays += plan.params
+            for buffers in plan.buffers.values():
+                arrays += buffers
+            plan.forget()
+        self.span = Span(arrays)
+        return 0
+
+    cdef int recipes(self) except -1:
+        cdef Plan plan
+        cdef bint grown = False
+        for plan in self.plans:
+            plan.prepare()
+            grown = grown or plan.grown
+        if grown:
+            self.survey()
+        return 0
+
+    def prepare(self):
+        """Make the buffers that the next step needs."""
+        self.acquire()
+        try:
+            self.recipes()
+        finally:
+            PyThread_release_lock(self.lock)
+
     def add(self, Plan plan):
         """Take in the plan of one more group."""
         self.acquire()
         try:
-            self.span = Span([param for one in [*self.plans, plan] for param in one.params])
             self.plans.append(plan)
             self.count += plan.count
+            self.survey()
         finally:
             PyThread_release_lock(self.lock)
 
@@ -559,6 +604,7 @@ cdef class Engine:
             for plan, group, steps, buffers in loads:
                 plan.group.update(group)
                 plan.restore(steps, buffers)
+            self.survey()
         finally:
             PyThread_release_lock(self.lock)
 
@@ -569,19 +615,21 @@ cdef class Engine:
         """
         cdef tuple held = tuple(gradients)
         cdef list kept = []
-        cdef Py_ssize_t first = 0
+        cdef Py_ssize_t first = 0, threads = 1
         cdef Plan plan
-        if len(held) != self.count:
-            raise ValueError(f"{len(held)} gradients for {self.count} parameters")
         self.acquire()
         try:
+            if len(held) != self.count:
+                raise ValueError(f"{len(held)} gradients for {self.count} parameters")
+            self.recipes()
             for plan in self.plans:
                 plan.bind(held, first, self.span, kept)
                 first += plan.count
+                plan.merge()
+                if plan.elements >= THREAD_MIN:
+                    threads = hire()
             for plan in self.plans:
-                plan.prepare()
-            for plan in self.plans:
-                plan.execute()
+                plan.execute(threads)
         finally:
             PyThread_release_lock(self.lock)
 
@@ -604,7 +652,7 @@ def _check_layout():
         and dtype_of(np.zeros(1, np.dtype(float).newbyteorder())) == -1
         and not a.flags & C_CONTIGUOUS
         and a.flags & WRITEABLE
-        and (array_of(np.zeros(1)).flags & OWNED) == OWNED
+        and (array_of(np.zeros(1)).flags & UPDATABLE) == UPDATABLE
     ):
         raise ImportError(f"fastopt does not know the memory layout of arrays of NumPy {np.__version__}")
 

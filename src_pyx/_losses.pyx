@@ -6,11 +6,11 @@ each unit, b[1] the gradient or is NULL, the inputs follow; k[GRADIENT_SCALE] mu
 the number of columns of a row, the kernel's own scalars follow. It assumes what the facade has checked: aligned,
 contiguous buffers of one dtype, targets in range.
 """
-from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
+from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdlib cimport free, malloc
 
 from _core cimport (
-    CHUNK, FLOAT32, LANES, THREAD_MIN, array_of, cascade_add, cascade_start, cascade_t, cascade_total, dtype_of, exp_,
+    CHUNK, FLOAT32, LANES, THREAD_MIN, array_of, capsules, cascade_add, cascade_start, cascade_t, cascade_total, dtype_of, exp_,
     fold, hot, log_, real, rule_t, share_t,
     sum_lanes,
 )
@@ -133,7 +133,7 @@ cdef hot cross_entropy(real** b, Py_ssize_t offset, Py_ssize_t n, const double* 
     cdef double scale = k[GRADIENT_SCALE]
     cdef double smoothing = k[OWN]
     cdef double each = smoothing / width
-    cdef Py_ssize_t ignore = <Py_ssize_t> k[OWN + 1]
+    cdef double ignore = k[OWN + 1]
     cdef double own, total, lse
     cdef double[2] spread
     cdef real top, factor
@@ -144,7 +144,8 @@ cdef hot cross_entropy(real** b, Py_ssize_t offset, Py_ssize_t n, const double* 
         if b[1] != NULL:
             dz = b[1] + (offset + i) * width
         y = target[i]
-        if y == ignore:
+        # Out of range is what was ignored and cannot be told as a double, or what the caller has changed meanwhile.
+        if y < 0 or y >= width or y == ignore:
             b[0][offset + i] = 0
             if dz != NULL:
                 for c in range(width):
@@ -199,14 +200,10 @@ cdef hot cross_entropy_soft(real** b, Py_ssize_t offset, Py_ssize_t n, const dou
                 dz[c] = factor * dz[c] - <real> (scale * share_of(q, w, keep, each, c))
 
 
-cdef object pair(void* single, void* double_):
-    return PyCapsule_New(single, "fastopt.loss", NULL), PyCapsule_New(double_, "fastopt.loss", NULL)
-
-
 LOSSES = {
-    "mse": pair(<void*> mse[float], <void*> mse[double]),
-    "cross_entropy": pair(<void*> cross_entropy[float], <void*> cross_entropy[double]),
-    "cross_entropy_soft": pair(<void*> cross_entropy_soft[float], <void*> cross_entropy_soft[double]),
+    "mse": capsules(<void*> mse[float], <void*> mse[double], "fastopt.loss"),
+    "cross_entropy": capsules(<void*> cross_entropy[float], <void*> cross_entropy[double], "fastopt.loss"),
+    "cross_entropy_soft": capsules(<void*> cross_entropy_soft[float], <void*> cross_entropy_soft[double], "fastopt.loss"),
 }
 
 

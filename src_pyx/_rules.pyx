@@ -4,14 +4,17 @@
 A rule assumes what the engine has checked: buffers of one dtype and length, aligned, contiguous, none overlapping.
 k[0..COMMON) are the options every rule shares (see _core.pxd), the rule's own scalars follow.
 """
-from cpython.pycapsule cimport PyCapsule_New
-
-from _core cimport COMMON, DECAY, L2, SCALE, hot, real, sqrt_
+from _core cimport COMMON, DECAY, L2, SCALE, capsules, hot, real, sqrt_
 
 
 cdef inline real gradient(const real* p, const real* g, Py_ssize_t i, real scale, real l2) noexcept nogil:
     """The gradient as every rule sees it: sign (maximize) and coupled weight decay cost one line here, none there."""
-    return scale * g[i] + l2 * p[i]
+    return scale * g[i] + l2 * p[i] if l2 != 0 else scale * g[i]  # 0 times an infinite p would be NaN
+
+
+cdef inline real lerp(real m, real g, real beta, real intake) noexcept nogil:
+    """beta m + intake g, from the end that is nearer, as torch does: exact at beta 0 and 1."""
+    return m + intake * (g - m) if intake < <real> 0.5 else g - beta * (g - m)
 
 
 cdef hot decay(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:
@@ -76,17 +79,18 @@ cdef hot adam(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexce
     cdef real* v = b[3] + offset
     cdef real scale = <real> k[SCALE]
     cdef real l2 = <real> k[L2]
-    cdef real intake1 = <real> k[COMMON]
+    cdef real beta1 = <real> k[COMMON]
+    cdef real intake1 = <real> (1 - k[COMMON])
     cdef real beta2 = <real> k[COMMON + 1]
-    cdef real intake2 = <real> k[COMMON + 2]
-    cdef real step = <real> k[COMMON + 3]
-    cdef real correction2 = <real> k[COMMON + 4]
-    cdef real eps = <real> k[COMMON + 5]
+    cdef real intake2 = <real> (1 - k[COMMON + 1])
+    cdef real step = <real> k[COMMON + 2]
+    cdef real correction2 = <real> k[COMMON + 3]
+    cdef real eps = <real> k[COMMON + 4]
     cdef real gi, mi, vi
     cdef Py_ssize_t i
     for i in range(n):
         gi = gradient(p, g, i, scale, l2)
-        mi = m[i] + intake1 * (gi - m[i])
+        mi = lerp(m[i], gi, beta1, intake1)
         vi = beta2 * v[i] + intake2 * gi * gi
         m[i] = mi
         v[i] = vi
@@ -102,17 +106,18 @@ cdef hot adam_amsgrad(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k
     cdef real* top = b[4] + offset
     cdef real scale = <real> k[SCALE]
     cdef real l2 = <real> k[L2]
-    cdef real intake1 = <real> k[COMMON]
+    cdef real beta1 = <real> k[COMMON]
+    cdef real intake1 = <real> (1 - k[COMMON])
     cdef real beta2 = <real> k[COMMON + 1]
-    cdef real intake2 = <real> k[COMMON + 2]
-    cdef real step = <real> k[COMMON + 3]
-    cdef real correction2 = <real> k[COMMON + 4]
-    cdef real eps = <real> k[COMMON + 5]
+    cdef real intake2 = <real> (1 - k[COMMON + 1])
+    cdef real step = <real> k[COMMON + 2]
+    cdef real correction2 = <real> k[COMMON + 3]
+    cdef real eps = <real> k[COMMON + 4]
     cdef real gi, mi, vi, ti
     cdef Py_ssize_t i
     for i in range(n):
         gi = gradient(p, g, i, scale, l2)
-        mi = m[i] + intake1 * (gi - m[i])
+        mi = lerp(m[i], gi, beta1, intake1)
         vi = beta2 * v[i] + intake2 * gi * gi
         ti = top[i] if top[i] > vi else vi
         m[i] = mi
@@ -121,15 +126,11 @@ cdef hot adam_amsgrad(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k
         p[i] = p[i] - step * mi / (sqrt_(ti) * correction2 + eps)
 
 
-cdef object pair(void* single, void* double_):
-    return PyCapsule_New(single, "fastopt.rule", NULL), PyCapsule_New(double_, "fastopt.rule", NULL)
-
-
 RULES = {
-    "decay": pair(<void*> decay[float], <void*> decay[double]),
-    "sgd": pair(<void*> sgd[float], <void*> sgd[double]),
-    "sgd_momentum": pair(<void*> sgd_momentum[float], <void*> sgd_momentum[double]),
-    "sgd_nesterov": pair(<void*> sgd_nesterov[float], <void*> sgd_nesterov[double]),
-    "adam": pair(<void*> adam[float], <void*> adam[double]),
-    "adam_amsgrad": pair(<void*> adam_amsgrad[float], <void*> adam_amsgrad[double]),
+    "decay": capsules(<void*> decay[float], <void*> decay[double], "fastopt.rule"),
+    "sgd": capsules(<void*> sgd[float], <void*> sgd[double], "fastopt.rule"),
+    "sgd_momentum": capsules(<void*> sgd_momentum[float], <void*> sgd_momentum[double], "fastopt.rule"),
+    "sgd_nesterov": capsules(<void*> sgd_nesterov[float], <void*> sgd_nesterov[double], "fastopt.rule"),
+    "adam": capsules(<void*> adam[float], <void*> adam[double], "fastopt.rule"),
+    "adam_amsgrad": capsules(<void*> adam_amsgrad[float], <void*> adam_amsgrad[double], "fastopt.rule"),
 }

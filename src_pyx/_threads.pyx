@@ -9,6 +9,7 @@
 # all is claimed is called off. Whoever finds the helpers taken does without.
 import os
 import threading
+from numbers import Integral
 
 from cpython.pycapsule cimport PyCapsule_New
 from cpython.pythread cimport (
@@ -84,9 +85,12 @@ cdef PyThread_type_lock new_lock(bint held) except NULL:
 def forget_helpers():
     """Start without helpers: at import, and in a forked child, where none of the parent's threads live."""
     global helpers, hiring, taken
+    cdef int i
     hiring = threading.Lock()
     taken = new_lock(False)
     helpers = 0
+    for i in range(MAX_HELPERS):
+        helper[i].done = NULL
 
 
 forget_helpers()
@@ -116,7 +120,7 @@ def set_num_threads(n):
     >>> fo.set_num_threads(before)
     """
     global num_threads
-    if not isinstance(n, int) or isinstance(n, bool):
+    if not isinstance(n, Integral) or isinstance(n, bool):
         raise TypeError(f"the number of threads must be an int, not {type(n).__name__}")
     if n < 1:
         raise ValueError(f"the number of threads must be at least 1, not {n}")
@@ -159,8 +163,9 @@ def hire():
     if helpers < wanted:
         with hiring:
             while helpers < wanted:
-                helper[helpers].go = new_lock(True)
-                helper[helpers].done = new_lock(True)
+                if helper[helpers].done == NULL:
+                    helper[helpers].go = new_lock(True)
+                    helper[helpers].done = new_lock(True)
                 thread = threading.Thread(target=serve, args=(helpers,), daemon=True, name=f"fastopt-{helpers + 1}")
                 try:
                     thread.start()

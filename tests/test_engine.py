@@ -276,7 +276,7 @@ def test_bad_numbers_of_threads_are_refused():
     for value, error in ((0, ValueError), (-1, ValueError), (2.0, TypeError), (True, TypeError), ("2", TypeError)):
         with pytest.raises(error, match="number of threads"):
             fo.set_num_threads(value)
-    fo.set_num_threads(3)
+    fo.set_num_threads(np.int64(3))
     assert fo.get_num_threads() == 3
 
 

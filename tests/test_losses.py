@@ -281,3 +281,46 @@ def test_a_bad_target_leaves_out_alone():
     with pytest.raises(IndexError):
         fo.CrossEntropyLoss().value_and_grad(np.ones((2, 3)), np.array([0, 3]), out=out)
     assert (out == 5).all()
+
+
+# Faults that once were.
+
+
+@pytest.mark.parametrize("ignored", [2**53 + 1, np.iinfo(np.intp).max, -(2**62) - 1])
+def test_an_ignored_index_no_double_can_hold_is_ignored(ignored):
+    loss = fo.CrossEntropyLoss(ignore_index=ignored)
+    value, gradient = loss.value_and_grad(np.zeros((2, 3)), np.array([ignored, 0]))
+    assert value == pytest.approx(math.log(3))
+    assert (gradient[0] == 0).all()
+    with pytest.raises(ValueError, match="ignore_index must fit"):
+        fo.CrossEntropyLoss(ignore_index=2**70)
+
+
+def test_a_weight_assigned_later_is_read_as_it_is():
+    loss = fo.CrossEntropyLoss(weight=np.ones(3))
+    for weight in (np.ones(3, np.float32), np.array([1.0, 9, 1, 9, 1, 9])[::2]):
+        loss.weight = weight
+        assert loss(np.zeros((2, 3)), np.array([0, 2])) == pytest.approx(math.log(3))
+    loss.reduction = "bogus"
+    with pytest.raises(ValueError, match="Invalid reduction: 'bogus'"):
+        loss(np.zeros((2, 3)), np.array([0, 2]))
+    with pytest.raises(ValueError, match="finite numbers >= 0"):
+        fo.CrossEntropyLoss(weight=[1, -1])
+
+
+def test_a_huge_unsigned_target_is_out_of_bounds():
+    with pytest.raises(IndexError, match="Target 18446744073709551516 is out of bounds"):
+        fo.CrossEntropyLoss()(np.zeros((2, 3)), np.array([2**64 - 100, 0], np.uint64))
+
+
+def test_out_must_not_share_memory_with_a_strided_input():
+    buffer = np.arange(12.0)
+    with pytest.raises(ValueError, match="out shares memory"):
+        fo.MSELoss().value_and_grad(buffer[::2], np.zeros(6), out=buffer[:6])
+    np.testing.assert_array_equal(buffer, np.arange(12.0))
+
+
+def test_label_smoothing_boundaries_from_both_sides():
+    fo.CrossEntropyLoss(label_smoothing=1.0)
+    with pytest.raises(ValueError, match=r"label_smoothing in \[0, 1\]"):
+        fo.CrossEntropyLoss(label_smoothing=np.nextafter(1.0, 2))

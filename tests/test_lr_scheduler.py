@@ -166,3 +166,11 @@ def test_a_state_that_does_not_fit_changes_nothing():
     with pytest.raises(ValueError, match="the state has 1 groups, the optimizer 2"):
         sched.load_state_dict({**state, "last_epoch": 9, "base_lrs": [1.0], "_last_lr": [1.0]})
     assert sched.last_epoch == 0
+
+
+def test_a_rate_that_overflows_leaves_the_epoch():
+    sched = fo.lr_scheduler.StepLR(optimizer(), np.int64(1), gamma=1e200)
+    sched.step()
+    with pytest.raises(OverflowError):
+        sched.step()
+    assert sched.last_epoch == 1

@@ -3,6 +3,9 @@
 import inspect
 import itertools
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import oracles
@@ -413,6 +416,7 @@ def test_state_is_matched_by_name_in_any_order_and_grouping():
         (lambda: fo.SGD(np.ones(1), lr=-1), ValueError, r"Invalid learning rate: -1 \(SGD needs lr >= 0\)"),
         (lambda: fo.SGD(np.ones(1), lr=math.nan), ValueError, "Invalid learning rate: nan"),
         (lambda: fo.SGD(np.ones(1), lr=math.inf), ValueError, "Invalid learning rate: inf"),
+        (lambda: fo.SGD(np.ones(1), lr=10**400), ValueError, "Invalid learning rate: 1000"),
         (lambda: fo.SGD(np.ones(1), lr="fast"), TypeError, "Invalid learning rate: 'fast'"),
         (lambda: fo.SGD(np.ones(1), momentum=-0.1), ValueError, "Invalid momentum value: -0.1"),
         (lambda: fo.SGD(np.ones(1), weight_decay=-0.1), ValueError, "Invalid weight_decay value: -0.1"),
@@ -525,3 +529,147 @@ def test_a_state_that_does_not_fit_changes_nothing(spoil, words):
     with pytest.raises((TypeError, ValueError), match=words):
         opt.load_state_dict(state)
     assert_same_state(opt.state_dict(), before)
+
+
+# Faults that once were.
+
+
+def test_memory_running_out_for_a_new_buffer_leaves_the_old_rule(monkeypatch):
+    w = np.ones(3)
+    opt = fo.SGD(w, lr=1.0)
+    opt.step(np.ones(3))
+    opt.param_groups[0]["momentum"] = 0.9
+
+    def zeros(*args):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "zeros", zeros)
+        with pytest.raises(MemoryError):
+            opt.step(np.ones(3))
+    opt.param_groups[0]["momentum"] = 0
+    opt.step(np.ones(3))
+    assert (w == -1).all()
+
+
+def test_a_bad_environment_stops_a_step_before_it_begins():
+    code = (
+        "import numpy as np, fastopt as fo\n"
+        "a, b = np.zeros(3), np.zeros(100_000)\n"
+        "opt = fo.SGD([{'params': [a]}, {'params': [b]}], lr=1.0)\n"
+        "try: opt.step([np.ones(3), np.ones(100_000)])\n"
+        "except ValueError as error: print(error, a.any(), b.any(), dict(opt.state))"
+    )
+    environment = {**os.environ, "FASTOPT_NUM_THREADS": "two"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "FASTOPT_NUM_THREADS must be a positive number, not 'two' False False {}\n"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error"),
+    [
+        (lambda d: d["state"][1].update(step=-1), ValueError),
+        (lambda d: d["state"][1].update(step=2**70), ValueError),
+        (lambda d: d.update(state=[]), TypeError),
+        (lambda d: d.update(state={"0": d["state"][0]}), ValueError),
+    ],
+)
+def test_an_odd_state_is_refused_whole(spoil, error):
+    groups = [{"params": [np.ones(3)]}, {"params": [np.ones(3)]}]
+    opt = fo.Adam(groups, lr=1.0)
+    opt.step([np.ones(3)] * 2)
+    before, state = opt.state_dict(), opt.state_dict()
+    state["param_groups"][0]["lr"] = 0.5
+    state["state"][0]["step"] = 7
+    spoil(state)
+    with pytest.raises(error):
+        opt.load_state_dict(state)
+    assert_same_state(opt.state_dict(), before)
+    opt.step([np.ones(3)] * 2)
+
+
+@pytest.mark.parametrize(("cls", "name", "value"), [(fo.SGD, "momentum", 0.9), (fo.Adam, "amsgrad", True)])
+def test_a_state_taken_after_a_change_by_hand_loads(cls, name, value):
+    a, b = np.ones(3), np.ones(3)
+    opt = cls(a, lr=0.1)
+    opt.step(np.ones(3))
+    b[...] = a
+    opt.param_groups[0][name] = value
+    again = cls(b, lr=0.1)
+    again.load_state_dict(opt.state_dict())
+    for _ in range(3):
+        opt.step(2 * a)
+        again.step(2 * b)
+    np.testing.assert_array_equal(a, b)
+
+
+def test_an_infinite_parameter_without_gradient_stays():
+    for cls in (fo.SGD, fo.Adam):
+        w = np.array([-np.inf, 1.0])
+        cls(w, lr=0.1).step(np.array([0.0, 1.0]))
+        assert w[0] == -np.inf
+        assert w[1] == pytest.approx(0.9)
+
+
+def test_a_rate_too_large_for_single_precision_is_refused():
+    w = np.ones(2, np.float32)
+    with pytest.raises(ValueError, match="not finite: lr=1e"):
+        fo.SGD(w, lr=1e39)
+    fo.SGD(np.ones(2), lr=1e39)
+
+
+def test_a_small_gradient_after_a_large_one_is_not_lost_at_beta_0():
+    w = np.zeros(1)
+    opt = fo.Adam(w, lr=0.1, betas=(0.0, 0.0), eps=0)
+    for g in (1.0, 1e-17, 1e-17):
+        opt.step(np.array([g]))
+    assert w[0] == pytest.approx(-0.3, rel=1e-14)
+
+
+def test_numpy_numbers_as_hyperparameters_compute_in_double():
+    results = []
+    for number in (float, np.float32):
+        w = np.ones(3)
+        opt = fo.Adam(w, lr=number(0.125), betas=(number(0.75), number(0.875)), eps=np.array(1e-8))
+        for _ in range(3):
+            opt.step(np.ones(3))
+        assert type(opt.param_groups[0]["lr"]) is float
+        results.append(w)
+    np.testing.assert_array_equal(*results)
+
+
+@pytest.mark.parametrize("betas", [(1.0, 0.9), (0.9, 1.0)])
+def test_betas_of_one_set_by_hand_are_refused_in_words(betas):
+    opt = fo.Adam(np.ones(2))
+    opt.param_groups[0]["betas"] = betas
+    with pytest.raises(ValueError, match=r"no step can be made with lr=0\.001, betas="):
+        opt.step(np.ones(2))
+
+
+def test_a_gradient_that_is_live_state_is_read_before_it_changes():
+    def run(pick):
+        w = [np.array([0.0]), np.array([0.0])]
+        opt = fo.SGD(w, lr=1.0, momentum=1.0)
+        opt.step([np.array([1.0]), np.array([10.0])])
+        buffers = [opt.state[i]["momentum_buffer"] for i in (1, 0)]
+        opt.step([pick(buffer) for buffer in buffers])
+        return [float(x[0]) for x in w]
+
+    assert run(lambda buffer: buffer) == run(np.copy) == [-12.0, -21.0]
+
+
+def test_a_hook_registered_twice_is_removed_once_by_each_handle():
+    opt = fo.SGD(np.ones(1))
+    calls = []
+    hooks = [opt.register_step_post_hook(lambda *args, calls=calls: calls.append(1))]
+    hooks.append(opt._register("step_post", opt._hooks["step_post"][0]))
+    hooks[0].remove()
+    hooks[0].remove()
+    opt.step(np.ones(1))
+    assert calls == [1]
+
+
+def test_the_closure_has_torchs_name_too():
+    w = np.ones(1)
+    assert fo.SGD(w, lr=0.5).step(closure=lambda: (3.0, np.ones(1))) == 3.0
+    assert w == 0.5

@@ -50,6 +50,9 @@ def test_params_survive_a_file(tmp_path):
     q = fo.FlatParams({"W": (2, 3), "s": ()}, np.float64)
     q.load_state_dict(fo.load(tmp_path / "p.npz")["params"])
     np.testing.assert_array_equal(p.flat, q.flat)
+    with pytest.raises(ValueError, match="could not convert"):
+        q.load_state_dict({"W": np.zeros((2, 3)), "s": "x"})
+    np.testing.assert_array_equal(p.flat, q.flat)
     with pytest.raises(ValueError, match="the state has"):
         fo.FlatParams({"W": (3, 2), "s": ()}).load_state_dict(p.state_dict())
 

@@ -70,12 +70,14 @@ class CrossEntropyLoss(Loss):
         super().__init__(reduction)
         if weight is not None:
             weight = np.array(weight, dtype=np.float64)
-            if weight.ndim != 1 or not np.isfinite(weight).all():
-                raise ValueError(f"weight must be a vector of finite numbers, one for each class, not {weight!r}")
+            if weight.ndim != 1 or not (np.isfinite(weight) & (weight >= 0)).all():
+                raise ValueError(f"weight must be a vector of finite numbers >= 0, one for each class, not {weight!r}")
         if not isinstance(ignore_index, int | np.integer) or isinstance(ignore_index, bool):
             raise TypeError(f"ignore_index must be an int, not {ignore_index!r}")
+        if abs(ignore_index) > np.iinfo(np.intp).max:
+            raise ValueError(f"ignore_index must fit the platform's integers, not {ignore_index}")
         words = "label_smoothing must be between 0.0 and 1.0. Got"
-        check_number(label_smoothing, words, "CrossEntropyLoss", "label_smoothing", high=np.nextafter(1.0, 2))
+        check_number(label_smoothing, words, "CrossEntropyLoss", "label_smoothing", high=1.0, high_open=False)
         self.weight = weight
         self.ignore_index = int(ignore_index)
         self.label_smoothing = float(label_smoothing)
@@ -99,12 +101,12 @@ class CrossEntropyLoss(Loss):
             raise ValueError(f"input of shape {input.shape} has no classes")
         if soft and self.ignore_index >= 0:
             raise ValueError("ignore_index is not supported for floating point target")
-        if self.weight is not None and len(self.weight) != classes:
+        weights = None if self.weight is None else np.require(self.weight, np.float64, ["C", "A"])
+        if weights is not None and weights.shape != (classes,):
             raise ValueError(
-                f"weight should be defined either for all {classes} classes or no classes "
-                f"but has shape {self.weight.shape}"
+                f"weight should be defined either for all {classes} classes or no classes but has shape {weights.shape}"
             )
-        weight = None if self.weight is None else self.weight.astype(input.dtype)
+        weight = None if weights is None else weights.astype(input.dtype)
         smoothing = self.label_smoothing
         # Kernels take classes last; where they are not, one transposed copy in and one out.
         inner = axis != input.ndim - 1
@@ -122,13 +124,15 @@ class CrossEntropyLoss(Loss):
                 scalars=(smoothing,),
             )
         else:
+            if target.dtype == np.uint64 and target.size and target.max() > np.iinfo(np.intp).max:
+                raise IndexError(f"Target {target.max()} is out of bounds. (classes are 0 to {classes - 1})")
             y = np.require(target, np.intp, ["C", "A"])
             value = self._reduce(
                 LOSSES["cross_entropy"],
                 (logits, y),
                 slope,
                 shape=shape,
-                mass=weigh_targets(y, classes, self.ignore_index, self.weight),
+                mass=weigh_targets(y, classes, self.ignore_index, weights),
                 shared=(weight,),
                 scalars=(smoothing, self.ignore_index),
             )

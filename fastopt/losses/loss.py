@@ -11,6 +11,8 @@ from fastopt._losses import sweep
 from fastopt._validation import check_choice
 from fastopt.params import Array
 
+REDUCTIONS = ("mean", "sum", "none")
+
 
 class Loss:
     """Base class of all losses.
@@ -24,7 +26,7 @@ class Loss:
     """
 
     def __init__(self, reduction: str = "mean") -> None:
-        check_choice(reduction, ("mean", "sum", "none"), type(self).__name__, "reduction")
+        check_choice(reduction, REDUCTIONS, type(self).__name__, "reduction")
         self.reduction = reduction
 
     def __call__(self, input: ArrayLike, target: ArrayLike) -> Any:
@@ -58,7 +60,7 @@ class Loss:
         if out is None:
             out = np.empty(z.shape, z.dtype)
         else:
-            _check_out(out, z, y)
+            _check_out(out, np.asarray(input), y)
         return self._evaluate(z, y, out), out
 
     def _evaluate(self, input: Array, target: Array, gradient: Array | None) -> Any:
@@ -76,6 +78,7 @@ class Loss:
         scalars: tuple[float, ...] = (),
     ) -> Any:
         """Run `kernel` over prod(shape) units and reduce their values; "mean" divides by `mass`."""
+        check_choice(self.reduction, REDUCTIONS, type(self).__name__, "reduction")
         units = int(np.prod(shape))
         width = inputs[0].size // units if units else 0
         values = np.empty(shape, inputs[0].dtype) if self.reduction == "none" else None

@@ -107,9 +107,8 @@ class Adam(Optimizer):
     def _scalars(group: dict[str, Any], t: int) -> tuple[Rule, tuple[float, ...]]:
         beta1, beta2 = group["betas"]
         return AMSGRAD if group["amsgrad"] else PLAIN, (
-            1 - beta1,
+            beta1,
             beta2,
-            1 - beta2,
             group["lr"] / (1 - beta1**t),
             (1 - beta2**t) ** -0.5,
             group["eps"],

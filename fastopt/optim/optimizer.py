@@ -43,6 +43,7 @@ class Handle:
     def remove(self) -> None:
         if self._hook in self._hooks:
             self._hooks.remove(self._hook)
+            self._hooks = []
 
 
 class Optimizer:
@@ -62,7 +63,8 @@ class Optimizer:
     Attributes
     ----------
     param_groups : list of dict
-        The groups as plain data: change ``opt.param_groups[0]["lr"]`` and the next step uses it.
+        The groups as plain data: change ``opt.param_groups[0]["lr"]`` and the next step uses it. Groups are added by
+        `add_param_group` and by nothing else; their parameters stay.
     defaults : dict
 
     Notes
@@ -117,7 +119,8 @@ class Optimizer:
         if "params" not in param_group:
             raise ValueError("a parameter group needs 'params'")
         members, names, sources = _as_members(param_group["params"])
-        group = {**param_group, "params": members, **{k: v for k, v in self.defaults.items() if k not in param_group}}
+        group = {**param_group, **{k: v for k, v in self.defaults.items() if k not in param_group}}
+        group = {k: _plain(v) for k, v in group.items()} | {"params": members}
         if names:
             group["param_names"] = names
         if self.param_groups and ("param_names" in self.param_groups[0]) != bool(names):
@@ -157,7 +160,7 @@ class Optimizer:
             elif source.grad is not None:
                 source.grad[...] = 0
 
-    def step(self, grads: Any = None) -> Any:
+    def step(self, grads: Any = None, *, closure: Callable[[], Any] | None = None) -> Any:
         """Update the parameters.
 
         Parameters
@@ -170,6 +173,8 @@ class Optimizer:
             - None, or a callable that returns the loss alone: ``Parameter.grad`` or ``FlatParams.grad`` is used.
 
             A gradient may be strided, read-only, unaligned or of the other float dtype.
+        closure : callable, optional
+            torch's name for the callable.
 
         Returns
         -------
@@ -182,6 +187,8 @@ class Optimizer:
             Gradients of a wrong number, shape or dtype, or a hyperparameter that is no finite number. The
             optimizer, its state and the parameters are then as before.
         """
+        if closure is not None:
+            grads = closure
         if self._hooks:
             return self._step_with_hooks(grads)
         return self._step(grads)
@@ -309,6 +316,7 @@ class Optimizer:
         """
         for hook in self._hooked("state_dict_pre"):
             hook(self)
+        self._engine.prepare()  # a hyperparameter set by hand may ask for one more buffer
         state = {i: {name: copy.copy(value) for name, value in entry.items()} for i, entry in self.state.items()}
         groups = []
         first = 0
@@ -343,8 +351,13 @@ class Optimizer:
             state_dict = _or(hook(self, state_dict), state_dict)
         if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= state_dict.keys():
             raise TypeError("a state dict is a mapping with 'state' and 'param_groups'")
-        saved = state_dict["param_groups"]
+        saved, state = state_dict["param_groups"], state_dict["state"]
+        if not isinstance(state, Mapping):
+            raise TypeError(f"the 'state' of a state dict is a mapping, not {type(state).__name__}")
         sizes = [len(group["params"]) for group in saved]
+        strangers = state.keys() - {i for group in saved for i in group["params"]}
+        if strangers:
+            raise ValueError(f"the state has entries {sorted(map(repr, strangers))} that are in none of its groups")
         if match == "name":
             sources = self._matched(saved, strict)
         elif len(saved) != len(self.param_groups):
@@ -365,10 +378,11 @@ class Optimizer:
             here = sources[first : first + len(group["params"])]
             origin = next((source[0] for source in here if source is not None), None)
             if origin is not None:
-                group = {**group, **_hyperparameters(saved[origin], copied=True)}
+                loaded = {key: _plain(value) for key, value in _hyperparameters(saved[origin], copied=True).items()}
+                group = {**group, **loaded}
                 group |= {key: plan.group[key] for key in ("params", "param_names") if key in plan.group}
                 self._check(group)
-            entries = [{} if source is None else state_dict["state"].get(source[1], {}) for source in here]
+            entries = [{} if source is None else state.get(source[1], {}) for source in here]
             loads.append((plan, group, *self._restored(plan, group, entries, first)))
             first += len(here)
         self._engine.restore(loads)
@@ -396,14 +410,17 @@ class Optimizer:
     ) -> tuple[list[int], dict[str, list[Array]]]:
         """Step counts and new buffers for the parameters of `plan`, from their saved entries."""
         rule, _ = self._scalars(group, 1)
-        names = {name: None for entry in entries for name in entry if name != "step"}
+        names = dict.fromkeys(rule.state) | {name: None for entry in entries for name in entry if name != "step"}
         buffers = {name: plan.zeros() for name in names}
         steps = []
         for i, entry in enumerate(entries):
             lacking = [name for name in rule.state if name not in entry]
             if entry and lacking:
                 raise ValueError(f"the state of parameter {first + i} lacks {', '.join(map(repr, lacking))}")
-            steps.append(int(entry.get("step", bool(entry))))
+            step = int(entry.get("step", bool(entry)))
+            if not 0 <= step < 2**62:
+                raise ValueError(f"the state of parameter {first + i} has taken {step} steps")
+            steps.append(step)
             for name in entry.keys() - {"step"}:
                 value, buffer = np.asarray(entry[name]), buffers[name][i]
                 if value.shape != buffer.shape:
@@ -419,6 +436,15 @@ class Optimizer:
             lines.append(f"Parameter Group {i}")
             lines += [f"    {key}: {value}" for key, value in sorted(_hyperparameters(group).items())]
         return "\n".join([*lines, ")"])
+
+
+def _plain(value: Any) -> Any:
+    """Numbers as Python's own: NumPy's would compute a step's scalars in their own precision."""
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        return value.item()
+    if type(value) in (tuple, list):
+        return type(value)(map(_plain, value))
+    return value
 
 
 def _or(new: Any, old: Any) -> Any:

@@ -45,7 +45,8 @@ class SGD(Optimizer):
     Notes
     -----
     State: ``momentum_buffer``, and unlike torch's also ``step``. As in torch the learning rate multiplies the whole
-    buffer when it is applied, so a change of `lr` acts at once.
+    buffer when it is applied, so a change of `lr` acts at once. A momentum switched on later, by hand, starts from a
+    buffer of zeros, dampening applied; torch starts from g.
 
     References
     ----------
