@@ -116,7 +116,7 @@ def test_every_structure_comes_back_bit_for_bit(scratch, value):
         np.float32(0.1),
         np.bool_(True),
         np.longdouble(1) / 3,
-        np.datetime64("NaT"),
+        np.datetime64("NaT", "ns"),
         np.str_("text"),
         np.zeros(1, "i4,f8")[0],
         np.array(1.5),
