@@ -19,7 +19,20 @@ def test_every_loss_has_an_oracle():
 
 
 def cross_entropy_cases():
-    shapes = [(5,), (0, 3), (1, 1), (1, 4), (7, 3), (33, 16), (20, 50), (9, 2000), (2500, 3), (4, 5, 3), (4, 5, 3, 2), (0, 5, 3)]
+    shapes = [
+        (5,),
+        (0, 3),
+        (1, 1),
+        (1, 4),
+        (7, 3),
+        (33, 16),
+        (20, 50),
+        (9, 2000),
+        (2500, 3),
+        (4, 5, 3),
+        (4, 5, 3, 2),
+        (0, 5, 3),
+    ]
     for shape, weighted, smoothing, soft in itertools.product(shapes, (False, True), (0.0, 0.1, 1.0), (False, True)):
         rng = np.random.default_rng(0)
         axis = min(1, len(shape) - 1)
