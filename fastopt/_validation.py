@@ -32,7 +32,9 @@ def check_number(
     if not (above and below):
         sign = ">" if low_open else ">="
         ends = f"{'(' if low_open else '['}{low:g}, {high:g}{')' if high_open else ']'}"
-        allowed = f"{name} {sign} {low:g}" if high == np.inf else f"{name} in {ends}"
+        allowed = f"{name} in {ends}"
+        if high == np.inf:
+            allowed = f"{name} {sign} {low:g}" if np.isfinite(number) and np.isfinite(low) else f"a finite {name}"
         raise ValueError(f"{words}: {value} ({owner} needs {allowed})")
 
 

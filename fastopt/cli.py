@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from fastopt.versions import show_versions
 
@@ -28,12 +29,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         print(f"fastopt demo needs {error.name}: pip install 'fastopt[demo]'", file=sys.stderr)
         return 1
-    digits.main(options.output, options.epochs)
+    try:
+        _check_writable(Path(options.output))  # to fail before the training rather than after
+        digits.main(options.output, options.epochs)
+    except OSError as error:
+        print(f"fastopt demo: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     return 0
 
 
+def _check_writable(path: Path) -> None:
+    fresh = not path.exists()
+    with path.open("ab"):
+        pass
+    if fresh:
+        path.unlink()
+
+
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a number of at least 1, not {text!r}")
+    return int(text)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from fastopt._validation import check_number
@@ -100,6 +101,8 @@ class LRScheduler:
         ValueError
             The state is of another schedule, or of another number of groups. Nothing has changed then.
         """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"a state dict is a mapping, not {type(state_dict).__name__}")
         mine = self.state_dict()
         missing = sorted(mine.keys() - state_dict.keys())
         if missing:
@@ -108,10 +111,18 @@ class LRScheduler:
         groups = self.optimizer.param_groups
         if not len(bases) == len(rates) == len(groups):
             raise ValueError(f"the state has {len(bases)} groups, the optimizer {len(groups)}")
+        before = dict(vars(self))
         vars(self).update({name: state_dict[name] for name in mine.keys() - {"base_lrs", "_last_lr"}})
+        try:
+            rates = [float(rate) for rate in rates]
+            for base in bases:
+                self._rate(float(base), self.last_epoch)
+        except (TypeError, ValueError, ArithmeticError) as error:
+            vars(self).update(before)
+            raise ValueError(f"the state does not fit a {type(self).__name__}: {error}") from error
         for group, base in zip(groups, bases, strict=True):
             group["initial_lr"] = base
-        self._set(list(rates))
+        self._set(rates)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(last_epoch={self.last_epoch}, lr={self._last_lr})"

@@ -440,6 +440,8 @@ def _notifier(callback: Callable[..., Any]) -> Callable[[LBFGSCore], Any]:
 
 
 def _value(f: Any) -> float:
+    if isinstance(f, tuple):
+        raise TypeError(f"fun returned a tuple of {len(f)}: if that is (f, gradient), pass jac=True")
     a = np.asarray(f)
     if a.size != 1:
         raise ValueError(f"The value of fun has shape {a.shape} (must be a number, or of size 1)")

@@ -70,13 +70,24 @@ class FlatViews(Mapping[str, Array]):
     """Named views, one after the other, on one flat buffer."""
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], dtype: DTypeLike) -> None:
-        self.flat: Array = aligned_zeros(sum(map(math.prod, shapes.values())), dtype)
+        self._flat: Array = aligned_zeros(sum(map(math.prod, shapes.values())), dtype)
         self._views: dict[str, Array] = {}
         start = 0
         for name, shape in shapes.items():
             stop = start + math.prod(shape)
-            self._views[name] = self.flat[start:stop].reshape(shape)
+            self._views[name] = self._flat[start:stop].reshape(shape)
             start = stop
+
+    @property
+    def flat(self) -> Array:
+        """The buffer that the views are on."""
+        return self._flat
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (type(self), {name: view.shape for name, view in self.items()}, *self._buffers())
+
+    def _buffers(self) -> list[Array]:
+        return [self._flat]
 
     def __getitem__(self, name: str) -> Array:
         return self._views[name]
@@ -143,6 +154,8 @@ class FlatParams(FlatViews):
     def __init__(self, shapes: Mapping[str, int | tuple[int, ...]], dtype: DTypeLike = np.float32) -> None:
         if np.dtype(dtype) not in (np.float32, np.float64):
             raise TypeError(f"FlatParams has dtype {np.dtype(dtype)}; it must be float32 or float64")
+        if not isinstance(shapes, Mapping):
+            raise TypeError(f"FlatParams takes a mapping from name to shape, not {type(shapes).__name__}")
         full = {}
         for name, shape in shapes.items():
             if not isinstance(name, str):
@@ -154,12 +167,20 @@ class FlatParams(FlatViews):
             except ValueError:
                 raise ValueError(f"shape of {name!r} must not be negative: {shape!r}") from None
         super().__init__(full, dtype)
-        self.grad = FlatViews(full, dtype)
+        self._grad = FlatViews(full, dtype)
+
+    @property
+    def grad(self) -> FlatViews:
+        """The gradients: assign to ``p.grad["W"]``, or write to ``p.grad.flat``."""
+        return self._grad
+
+    def _buffers(self) -> list[Array]:
+        return [self._flat, self._grad.flat]
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, ArrayLike], dtype: DTypeLike | None = None) -> FlatParams:
         """Parameters that start as copies of `arrays`, in their common float dtype unless `dtype` says otherwise."""
-        values = {name: np.asarray(value) for name, value in arrays.items()}
+        values = _real_arrays(arrays)
         if dtype is None:
             dtype = np.result_type(np.float32, *values.values())
         flat = cls({name: value.shape for name, value in values.items()}, dtype)
@@ -173,9 +194,25 @@ class FlatParams(FlatViews):
 
     def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
         """Copy values into the parameters; ValueError, and no change, unless all names and shapes are those here."""
-        values = {name: np.asarray(value, self.flat.dtype) for name, value in state_dict.items()}
+        values = _real_arrays(state_dict)
         shapes = {name: value.shape for name, value in values.items()}
         if shapes != {name: view.shape for name, view in self.items()}:
             raise ValueError(f"the state has {shapes}, {self!r} differs")
         for name, value in values.items():
             self[name] = value
+
+
+def _rebuilt(cls: type[FlatViews], shapes: dict[str, tuple[int, ...]], *buffers: Array) -> FlatViews:
+    """A copy whose views are on its own buffers, for copy and pickle."""
+    views = cls(shapes, buffers[0].dtype)
+    for buffer, value in zip(views._buffers(), buffers, strict=True):
+        buffer[...] = value
+    return views
+
+
+def _real_arrays(arrays: Mapping[str, ArrayLike]) -> dict[str, Array]:
+    values = {name: np.asarray(value) for name, value in arrays.items()}
+    for name, value in values.items():
+        if value.dtype.kind not in "biuf":
+            raise TypeError(f"{name!r} has dtype {value.dtype}; it must be real numbers")
+    return values

@@ -246,15 +246,13 @@ cdef class Plan:
         """How many steps each tensor has taken."""
         return [self.tensor[i].steps for i in range(self.count)]
 
-    cdef int restore(self, list steps, dict buffers) except -1:
+    cdef void restore(self, list steps, dict buffers):
         """Replace the step counts and the state; what `buffers` lacks starts at zero when a rule asks for it."""
         cdef Py_ssize_t i
         for i in range(self.count):
             self.tensor[i].steps = steps[i]
         self.buffers = buffers
         self.rule = None
-        self.prepare()
-        return 0
 
     def zeros(self):
         """One zeroed buffer a tensor, contiguous with its neighbor's wherever the parameters are."""
@@ -533,6 +531,9 @@ cdef class Span:
         return left < self.count and self.bound[2 * left] < high
 
 
+cdef str REPLACED = "the dicts in param_groups may be edited, not replaced; groups are added with add_param_group"
+
+
 cdef class Engine:
     """The plans of one optimizer, stepped together or not at all."""
     cdef readonly list plans
@@ -600,25 +601,39 @@ cdef class Engine:
         """For each (plan, group, steps, buffers), replace hyperparameters, step counts and state."""
         cdef Plan plan
         self.acquire()
+        before = [(plan, dict(plan.group), plan.steps, plan.buffers) for plan in self.plans]
         try:
             for plan, group, steps, buffers in loads:
                 plan.group.update(group)
                 plan.restore(steps, buffers)
+            self.recipes()
             self.survey()
+        except BaseException:
+            for plan, group, steps, buffers in before:
+                plan.group.clear()
+                plan.group.update(group)
+                plan.restore(steps, buffers)
+            raise
         finally:
             PyThread_release_lock(self.lock)
 
-    def step(self, gradients):
+    def step(self, gradients, list groups):
         """Update every parameter with its gradient, in the order of the groups; None skips one.
 
         Checks and recipes come first, for all groups: if anything is wrong, nothing has changed.
         """
         cdef tuple held = tuple(gradients)
         cdef list kept = []
-        cdef Py_ssize_t first = 0, threads = 1
+        cdef Py_ssize_t i, first = 0, threads = 1
         cdef Plan plan
         self.acquire()
         try:
+            if len(groups) != len(self.plans):
+                raise ValueError(REPLACED)
+            for i in range(len(groups)):
+                plan = self.plans[i]
+                if plan.group is not groups[i]:
+                    raise ValueError(REPLACED)
             if len(held) != self.count:
                 raise ValueError(f"{len(held)} gradients for {self.count} parameters")
             self.recipes()

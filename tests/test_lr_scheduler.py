@@ -165,7 +165,13 @@ def test_a_state_that_does_not_fit_changes_nothing():
         fo.lr_scheduler.CosineAnnealingLR(optimizer(), 5).load_state_dict(state)
     with pytest.raises(ValueError, match="the state has 1 groups, the optimizer 2"):
         sched.load_state_dict({**state, "last_epoch": 9, "base_lrs": [1.0], "_last_lr": [1.0]})
+    for spoiled in ({"step_size": 0}, {"last_epoch": "a"}, {"_last_lr": ["a", "b"]}):
+        with pytest.raises(ValueError, match="the state does not fit a StepLR"):
+            sched.load_state_dict({**state, **spoiled})
+    with pytest.raises(TypeError, match="a state dict is a mapping, not int"):
+        sched.load_state_dict(3)
     assert sched.last_epoch == 0
+    assert sched.state_dict() == state
 
 
 def test_a_rate_that_overflows_leaves_the_epoch():

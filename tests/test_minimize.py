@@ -786,3 +786,8 @@ def test_limits_may_be_infinite_and_tolerances_zero():
 def test_import_leaves_scipy_alone():
     code = "import sys, fastopt.minimize; sys.exit(any(m.startswith('scipy') for m in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_forgotten_jac_is_named():
+    with pytest.raises(TypeError, match=r"fun returned a tuple of 2: if that is \(f, gradient\), pass jac=True"):
+        minimize(lambda x: (x @ x, 2 * x), np.ones(2))

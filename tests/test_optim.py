@@ -269,8 +269,8 @@ def test_hooks_see_and_change_the_step():
     w = np.ones(1)
     opt = fo.SGD(w, lr=0.5)
     calls = []
-    pre = opt.register_step_pre_hook(lambda o, args, kwargs: (([2 * args[0][0]],), kwargs))
-    post = opt.register_step_post_hook(lambda o, args, kwargs: calls.append(args[0][0][0]))
+    pre = opt.register_step_pre_hook(lambda o, args, kwargs: ((o, [2 * args[1][0]]), kwargs))
+    post = opt.register_step_post_hook(lambda o, args, kwargs: calls.append(args[1][0][0]))
     opt.step([np.ones(1)])
     assert w[0] == 0
     assert calls == [2.0]
@@ -570,6 +570,8 @@ def test_a_bad_environment_stops_a_step_before_it_begins():
     [
         (lambda d: d["state"][1].update(step=-1), ValueError),
         (lambda d: d["state"][1].update(step=2**70), ValueError),
+        (lambda d: d["state"][1].update(step=2.5), ValueError),
+        (lambda d: d["param_groups"][1].update(lr=1e300, weight_decay=1e300, decoupled_weight_decay=True), ValueError),
         (lambda d: d.update(state=[]), TypeError),
         (lambda d: d.update(state={"0": d["state"][0]}), ValueError),
     ],
@@ -673,3 +675,28 @@ def test_the_closure_has_torchs_name_too():
     w = np.ones(1)
     assert fo.SGD(w, lr=0.5).step(closure=lambda: (3.0, np.ones(1))) == 3.0
     assert w == 0.5
+
+
+def test_a_replaced_or_deleted_group_is_refused():
+    a, b = np.ones(1), np.ones(1)
+    opt = fo.SGD([{"params": a}, {"params": b}], lr=0.5)
+    kept = list(opt.param_groups)
+    for groups in ([dict(kept[0]), kept[1]], kept[:1], kept[::-1]):
+        opt.param_groups = groups
+        with pytest.raises(ValueError, match="may be edited, not replaced"):
+            opt.step([np.ones(1), np.ones(1)])
+    assert a == b == 1
+    opt.param_groups = kept
+    opt.step([np.ones(1), np.ones(1)])
+    assert a == b == 0.5
+
+
+def test_hooks_get_torchs_arguments():
+    p = fo.Parameter(np.ones(1))
+    opt = fo.SGD([p], lr=0.5)
+    seen = []
+    opt.register_step_pre_hook(lambda o, args, kwargs: seen.append((args, kwargs)))
+    p.grad = np.ones(1)
+    opt.step()
+    assert seen == [((opt,), {})]
+    assert p.data == 0.5

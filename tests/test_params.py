@@ -1,5 +1,8 @@
 """Parameter and FlatParams: views that stay views, and what they refuse."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -50,7 +53,7 @@ def test_params_survive_a_file(tmp_path):
     q = fo.FlatParams({"W": (2, 3), "s": ()}, np.float64)
     q.load_state_dict(fo.load(tmp_path / "p.npz")["params"])
     np.testing.assert_array_equal(p.flat, q.flat)
-    with pytest.raises(ValueError, match="could not convert"):
+    with pytest.raises(TypeError, match="'s' has dtype <U1"):
         q.load_state_dict({"W": np.zeros((2, 3)), "s": "x"})
     np.testing.assert_array_equal(p.flat, q.flat)
     with pytest.raises(ValueError, match="the state has"):
@@ -67,9 +70,32 @@ def test_params_survive_a_file(tmp_path):
         (lambda: fo.FlatParams({3: 3}), TypeError, "name must be a str, not 3"),
         (lambda: fo.FlatParams({"w": 2.5}), TypeError, "shape of 'w' must be an int or a tuple of ints, not 2.5"),
         (lambda: fo.FlatParams({"w": (2, -1)}), ValueError, "shape of 'w' must not be negative"),
-        (lambda: fo.FlatParams.from_arrays({"w": 1j}), TypeError, "FlatParams has dtype complex128"),
+        (lambda: fo.FlatParams.from_arrays({"w": 1j}), TypeError, "'w' has dtype complex128"),
+        (lambda: fo.FlatParams([("w", 3)]), TypeError, "takes a mapping from name to shape, not list"),
     ],
 )
 def test_bad_arguments_are_refused_in_words(make, error, words):
     with pytest.raises(error, match=words):
         make()
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, copy.copy, lambda p: pickle.loads(pickle.dumps(p))])
+def test_a_copy_has_views_on_its_own_buffers(duplicate):
+    p = fo.FlatParams.from_arrays({"W": np.arange(6.0).reshape(2, 3), "s": 2.0})
+    p.grad["s"] = 5
+    q = duplicate(p)
+    fo.SGD(q, lr=1.0).step()
+    q["W"] += 1
+    np.testing.assert_array_equal(q.flat, [1, 2, 3, 4, 5, 6, -3])
+    np.testing.assert_array_equal(q.grad.flat, p.grad.flat)
+    np.testing.assert_array_equal(p.flat, [0, 1, 2, 3, 4, 5, 2])
+    assert np.shares_memory(q["W"], q.flat)
+
+
+def test_buffers_are_never_rebound():
+    p = fo.FlatParams({"w": 3})
+    for name in ("flat", "grad"):
+        with pytest.raises(AttributeError):
+            setattr(p, name, np.ones(3))
+    with pytest.raises(TypeError, match=r"pass its \.grad"):
+        fo.SGD(p).step(p)

@@ -63,8 +63,8 @@ class Optimizer:
     Attributes
     ----------
     param_groups : list of dict
-        The groups as plain data: change ``opt.param_groups[0]["lr"]`` and the next step uses it. Groups are added by
-        `add_param_group` and by nothing else; their parameters stay.
+        The groups as plain data: change ``opt.param_groups[0]["lr"]`` and the next step uses it. A group may be edited,
+        not replaced or deleted, and its parameters stay; `add_param_group` adds one.
     defaults : dict
 
     Notes
@@ -200,9 +200,11 @@ class Optimizer:
                 loss = grads()
                 grads = None
                 if isinstance(loss, tuple):
+                    if len(loss) != 2:
+                        raise ValueError(f"a closure returns loss or (loss, gradients), not a tuple of {len(loss)}")
                     loss, grads = loss
             grads = self._listed(grads)
-        self._engine.step(grads)
+        self._engine.step(grads, self.param_groups)
         return loss
 
     def _listed(self, grads: Any) -> Sequence[Any]:
@@ -213,6 +215,8 @@ class Optimizer:
             if any(source is None for source in self._sources):
                 raise TypeError("step() has no gradients: plain arrays carry no .grad, so pass step(grads)")
             return [source.grad if isinstance(source, Parameter) else source for source in self._sources]
+        if isinstance(grads, FlatParams):
+            raise TypeError("step() takes gradients, not FlatParams: pass its .grad")
         if isinstance(grads, Mapping):
             names = self._names()
             if grads.keys() != set(names):
@@ -235,7 +239,7 @@ class Optimizer:
         raise TypeError(f"gradients must be arrays or a callable, not {type(grads).__name__}")
 
     def _step_with_hooks(self, grads: Any) -> Any:
-        args: tuple[Any, ...] = (grads,)
+        args: tuple[Any, ...] = (self,) if grads is None else (self, grads)
         kwargs: dict[str, Any] = {}
         for hook in self._hooked("step_pre"):
             result = hook(self, args, kwargs)
@@ -245,7 +249,7 @@ class Optimizer:
                         f"{hook} must return None or a tuple of (new_args, new_kwargs), but got {result}."
                     )
                 args, kwargs = result
-        loss = self._step(*args, **kwargs)
+        loss = self._step(*(args[1:] or (None,)), **kwargs)
         for hook in self._hooked("step_post"):
             hook(self, args, kwargs)
         return loss
@@ -267,7 +271,10 @@ class Optimizer:
         return Handle(hooks, hook)
 
     def register_step_pre_hook(self, hook: Callable[..., Any]) -> Handle:
-        """Call ``hook(optimizer, args, kwargs)`` before each step; it may return new ``(args, kwargs)``."""
+        """Call ``hook(optimizer, args, kwargs)`` before each step; it may return new ``(args, kwargs)``.
+
+        As in torch, args[0] is the optimizer; args[1], if there is one, is what was passed to `step`.
+        """
         return self._register("step_pre", hook)
 
     def register_step_post_hook(self, hook: Callable[..., Any]) -> Handle:
@@ -417,10 +424,10 @@ class Optimizer:
             lacking = [name for name in rule.state if name not in entry]
             if entry and lacking:
                 raise ValueError(f"the state of parameter {first + i} lacks {', '.join(map(repr, lacking))}")
-            step = int(entry.get("step", bool(entry)))
-            if not 0 <= step < 2**62:
+            step = entry.get("step", bool(entry))
+            if not 0 <= step < 2**62 or step != int(step):
                 raise ValueError(f"the state of parameter {first + i} has taken {step} steps")
-            steps.append(step)
+            steps.append(int(step))
             for name in entry.keys() - {"step"}:
                 value, buffer = np.asarray(entry[name]), buffers[name][i]
                 if value.shape != buffer.shape:
@@ -484,6 +491,8 @@ def _as_members(params: Any) -> tuple[list[Any], list[str], list[Parameter | Arr
     for item in params:
         name = getattr(item, "name", None)
         if isinstance(item, tuple):
+            if len(item) != 2:
+                raise ValueError(f"a named parameter is a pair (name, array), not a tuple of {len(item)}")
             name, item = item
         members.append(item)
         if name is not None:
