@@ -592,16 +592,19 @@ cdef class Engine:
         self.acquire()
         try:
             self.plans.append(plan)
-            self.count += plan.count
             self.survey()
+            self.count += plan.count
+        except BaseException:
+            del self.plans[-1]
+            raise
         finally:
             PyThread_release_lock(self.lock)
 
     def restore(self, loads):
         """For each (plan, group, steps, buffers), replace hyperparameters, step counts and state."""
         cdef Plan plan
-        self.acquire()
         before = [(plan, dict(plan.group), plan.steps, plan.buffers) for plan in self.plans]
+        self.acquire()
         try:
             for plan, group, steps, buffers in loads:
                 plan.group.update(group)
