@@ -595,7 +595,7 @@ cdef class Engine:
             self.survey()
             self.count += plan.count
         except BaseException:
-            del self.plans[-1]
+            self.plans.pop()
             raise
         finally:
             PyThread_release_lock(self.lock)
