@@ -23,7 +23,6 @@ cdef extern from *:
     #endif
     """
     ctypedef void hot "FASTOPT_HOT"
-    const int CLONES "FASTOPT_CLONES"
 
 ctypedef fused real:
     float

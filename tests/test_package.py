@@ -86,4 +86,11 @@ README = (Path(__file__).parents[1] / "README.md").read_text()
 @pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
 def test_the_code_in_the_readme_runs(code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, "README.md", "exec"), {})
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    if "result" in names:
+        np.testing.assert_allclose(names["result"].x, 1, atol=1e-4)
+        assert names["m"].result().success
+    if "value" in names:
+        assert names["value"] < np.log(3)  # better than guessing among three classes
+        assert (tmp_path / "run.npz").exists()
