@@ -38,6 +38,15 @@ def check_number(
         raise ValueError(f"{words}: {value} ({owner} needs {allowed})")
 
 
+def check_betas(betas: Any, owner: str, count: int = 2) -> None:
+    """Refuse `betas` unless they are `count` numbers in [0, 1)."""
+    if not isinstance(betas, tuple | list) or len(betas) != count:
+        words = {2: "a pair of numbers", 3: "three numbers"}[count]
+        raise ValueError(f"Invalid betas: {betas!r} ({owner} needs {words})")
+    for i, beta in enumerate(betas):
+        check_number(beta, f"Invalid beta parameter at index {i}", owner, f"betas[{i}]", high=1.0)
+
+
 def check_flag(value: Any, owner: str, name: str) -> None:
     """Refuse `value` unless it is a truth value."""
     if not isinstance(value, bool | np.bool):

@@ -85,7 +85,8 @@ cdef hot adam(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexce
     cdef real intake2 = <real> (1 - k[COMMON + 1])
     cdef real step = <real> k[COMMON + 2]
     cdef real correction2 = <real> k[COMMON + 3]
-    cdef real eps = <real> k[COMMON + 4]
+    cdef real inner = <real> k[COMMON + 4]
+    cdef real eps = <real> k[COMMON + 5]
     cdef real gi, mi, vi
     cdef Py_ssize_t i
     for i in range(n):
@@ -94,7 +95,7 @@ cdef hot adam(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexce
         vi = beta2 * v[i] + intake2 * gi * gi
         m[i] = mi
         v[i] = vi
-        p[i] = p[i] - step * mi / (sqrt_(vi) * correction2 + eps)
+        p[i] = p[i] - step * mi / (sqrt_(vi + inner) * correction2 + eps)
 
 
 cdef hot adam_amsgrad(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:
@@ -112,7 +113,8 @@ cdef hot adam_amsgrad(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k
     cdef real intake2 = <real> (1 - k[COMMON + 1])
     cdef real step = <real> k[COMMON + 2]
     cdef real correction2 = <real> k[COMMON + 3]
-    cdef real eps = <real> k[COMMON + 4]
+    cdef real inner = <real> k[COMMON + 4]
+    cdef real eps = <real> k[COMMON + 5]
     cdef real gi, mi, vi, ti
     cdef Py_ssize_t i
     for i in range(n):
@@ -123,7 +125,7 @@ cdef hot adam_amsgrad(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k
         m[i] = mi
         v[i] = vi
         top[i] = ti
-        p[i] = p[i] - step * mi / (sqrt_(ti) * correction2 + eps)
+        p[i] = p[i] - step * mi / (sqrt_(ti + inner) * correction2 + eps)
 
 
 RULES = {

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from fastopt._rules import RULES
-from fastopt._validation import check_flag, check_number
-from fastopt.optim.optimizer import Optimizer, Params, Rule
+from fastopt._validation import check_betas, check_flag, check_number
+from fastopt.optim.optimizer import Optimizer, Options, Params, Rule, eps_terms
 
 PLAIN = Rule(RULES["adam"], "exp_avg", "exp_avg_sq")
 AMSGRAD = Rule(RULES["adam_amsgrad"], "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
@@ -38,10 +38,10 @@ class Adam(Optimizer):
         At least 0; an L2 penalty added to the gradient unless decoupled.
     amsgrad : bool, default False
         The maximum is taken over the raw v, as in torch; optax takes it after bias correction.
-    maximize : bool, default False
-        Ascend instead. The decay still shrinks the parameter.
     decoupled_weight_decay : bool, default False
         Decay the parameter itself instead of adding to the gradient.
+    **options
+        What every optimizer takes, `maximize` and `eps_mode` among them; see `Optimizer`.
 
     Raises
     ------
@@ -76,8 +76,8 @@ class Adam(Optimizer):
         weight_decay: float = 0,
         amsgrad: bool = False,
         *,
-        maximize: bool = False,
         decoupled_weight_decay: bool = False,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__(
             params,
@@ -87,32 +87,25 @@ class Adam(Optimizer):
                 "eps": eps,
                 "weight_decay": weight_decay,
                 "amsgrad": amsgrad,
-                "maximize": maximize,
                 "decoupled_weight_decay": decoupled_weight_decay,
             },
+            **options,
         )
 
     def _check(self, group: dict[str, Any]) -> None:
         super()._check(group)
         owner = type(self).__name__
         check_number(group["eps"], "Invalid epsilon value", owner, "eps")
-        if not isinstance(group["betas"], tuple | list) or len(group["betas"]) != 2:
-            raise ValueError(f"Invalid betas: {group['betas']!r} ({owner} needs a pair of numbers)")
-        for i, beta in enumerate(group["betas"]):
-            check_number(beta, f"Invalid beta parameter at index {i}", owner, f"betas[{i}]", high=1.0)
+        check_betas(group["betas"], owner)
         check_flag(group["amsgrad"], owner, "amsgrad")
         check_flag(group["decoupled_weight_decay"], owner, "decoupled_weight_decay")
 
     @staticmethod
     def _scalars(group: dict[str, Any], t: int) -> tuple[Rule, tuple[float, ...]]:
         beta1, beta2 = group["betas"]
-        return AMSGRAD if group["amsgrad"] else PLAIN, (
-            beta1,
-            beta2,
-            group["lr"] / (1 - beta1**t),
-            (1 - beta2**t) ** -0.5,
-            group["eps"],
-        )
+        correction2 = (1 - beta2**t) ** -0.5
+        rule = AMSGRAD if group["amsgrad"] else PLAIN
+        return rule, (beta1, beta2, group["lr"] / (1 - beta1**t), correction2, *eps_terms(group, correction2))
 
 
 class AdamW(Adam):
@@ -142,7 +135,6 @@ class AdamW(Adam):
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
         amsgrad: bool = False,
-        *,
-        maximize: bool = False,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True)
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, decoupled_weight_decay=True, **options)

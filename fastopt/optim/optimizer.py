@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias, TypedDict, Unpack
 
 import numpy as np
 
@@ -22,16 +23,74 @@ Params: TypeAlias = (
     | Iterable[Array | Parameter | tuple[str, Array | Parameter] | dict[str, Any]]
 )
 StateDict: TypeAlias = dict[str, Any]
+Number: TypeAlias = float | Callable[[int], float]
+Kernels: TypeAlias = tuple[object, object]
+
+
+class Options(TypedDict, total=False):
+    """The keyword options that every optimizer takes; see `Optimizer`. A group holds those that were given."""
+
+    maximize: bool
+    decay_mode: str
+    l1: Number
+    bounds: tuple[Number | None, Number | None]
+    clip_value: Number
+    clip_norm: Number
+    skip_nonfinite: bool
+    accumulate: int
+    eps_mode: str
+    ema: Number
+    swa_start: int
+    swa_every: int
+    lookahead: tuple[int, Number]
+    sparse: str
+    state_dtype: Any
 
 
 class Rule:
-    """An update rule: its kernels, and the names of the state buffers they take after parameter and gradient."""
+    """An update rule: its kernels, and the names of the state buffers they take after parameter and gradient.
 
-    __slots__ = ("kernels", "state")
+    Parameters
+    ----------
+    kernels : pair of capsules
+        An entry of ``_rules.RULES``.
+    *state : str
+        Buffers of the parameter's shape, zero at the start, unless `start` fills them.
+    start : pair of capsules, optional
+        A pass over the whole parameter before its first update.
+    measure : pair of capsules, optional
+        An entry of ``_rules.MEASURES``: a pass before, that sums over chunks.
+    settle : capsule, optional
+        An entry of ``_rules.SETTLES``: turns the sums of one tensor, or with `joint` of the group, into scalars.
+    """
 
-    def __init__(self, kernels: tuple[object, object], *state: str) -> None:
+    __slots__ = ("joint", "kernels", "measure", "settle", "start", "state")
+
+    def __init__(
+        self,
+        kernels: Kernels,
+        *state: str,
+        start: Kernels | None = None,
+        measure: Kernels | None = None,
+        settle: object = None,
+        joint: bool = False,
+    ) -> None:
         self.kernels = kernels
         self.state = state
+        self.start = start
+        self.measure = measure
+        self.settle = settle
+        self.joint = joint
+
+
+def eps_terms(group: Mapping[str, Any], correction: float = 1.0) -> tuple[float, float]:
+    """(a, b) such that ``sqrt(v + a) * correction + b`` is the denominator that `eps_mode` asks for."""
+    mode = group.get("eps_mode", "torch")
+    if mode == "torch":
+        return 0.0, group["eps"]
+    if mode == "hat":
+        return 0.0, group["eps"] * correction
+    return group["eps"] / correction**2, 0.0
 
 
 class Handle:
@@ -44,6 +103,27 @@ class Handle:
         if self._hook in self._hooks:
             self._hooks.remove(self._hook)
             self._hooks = []
+
+
+# What the options are where they are not given. A group without one prints as torch's does.
+OPTIONS: dict[str, Any] = {
+    "maximize": False,
+    "decay_mode": "l2",
+    "l1": 0,
+    "bounds": None,
+    "clip_value": None,
+    "clip_norm": None,
+    "skip_nonfinite": False,
+    "accumulate": 1,
+    "eps_mode": "torch",
+    "ema": None,
+    "swa_start": None,
+    "swa_every": 1,
+    "lookahead": None,
+    "sparse": "lazy",
+    "state_dtype": None,
+}
+TORCHS_OWN = {"foreach", "fused", "capturable", "differentiable"}
 
 
 class Optimizer:
@@ -59,6 +139,8 @@ class Optimizer:
         another. A group dict has these under ``"params"`` and hyperparameters of its own beside them.
     defaults : dict
         Hyperparameters of the groups that do not set them.
+    **options
+        What every optimizer takes, each for itself, and each group too; see Notes.
 
     Attributes
     ----------
@@ -73,8 +155,29 @@ class Optimizer:
     state is matched by position only.
     """
 
-    def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
-        self.defaults = defaults
+    _own: ClassVar[frozenset[str]] = frozenset()  # options that the rule handles itself
+    _memory: ClassVar[dict[str, float]] = {}  # scalars in each parameter's state, as they start
+    _by_shape: ClassVar[bool] = False  # whether _scalars depends on the parameter's shape
+
+    def __init_subclass__(cls) -> None:
+        """Show the options in the signature, as keywords."""
+        signature = inspect.signature(cls.__init__)
+        parameters = [p for p in list(signature.parameters.values())[1:] if p.kind is not p.VAR_KEYWORD]
+        if len(parameters) + 1 < len(signature.parameters):
+            named = {p.name for p in parameters}
+            parameters += [
+                inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+                for (name, default), annotation in zip(OPTIONS.items(), Options.__annotations__.values(), strict=True)
+                if name not in named
+            ]
+            cls.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+
+    def __init__(self, params: Params, defaults: dict[str, Any], **options: Unpack[Options]) -> None:
+        unknown = options.keys() - OPTIONS.keys()
+        if unknown:
+            why = "one implementation serves all" if unknown <= TORCHS_OWN else f"options are {', '.join(OPTIONS)}"
+            raise TypeError(f"{type(self).__name__} has no argument {', '.join(map(repr, sorted(unknown)))}: {why}")
+        self.defaults = defaults | {"maximize": False} | options
         self.param_groups: list[dict[str, Any]] = []
         self._engine = Engine()
         self._sources: list[Parameter | Array | None] = []  # where step() finds the gradients
@@ -91,11 +194,16 @@ class Optimizer:
         """Refuse hyperparameters outside their range."""
         owner = type(self).__name__
         check_number(group["lr"], "Invalid learning rate", owner, "lr")
-        check_number(group["weight_decay"], "Invalid weight_decay value", owner, "weight_decay")
+        check_number(group.get("weight_decay", 0), "Invalid weight_decay value", owner, "weight_decay")
         check_flag(group["maximize"], owner, "maximize")
 
     @staticmethod
     def _scalars(group: dict[str, Any], t: int) -> tuple[Rule, tuple[float, ...]]:
+        """The rule of step `t` and its scalars.
+
+        With `_memory`, it is passed and returns one thing more: the values after step t - 1, and those after step t;
+        with `_by_shape`, the parameter's shape is the last argument.
+        """
         raise NotImplementedError
 
     # Groups.

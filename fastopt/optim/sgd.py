@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from fastopt._rules import RULES
 from fastopt._validation import check_flag, check_number
-from fastopt.optim.optimizer import Optimizer, Params, Rule
+from fastopt.optim.optimizer import Optimizer, Options, Params, Rule
 
 PLAIN = Rule(RULES["sgd"])
 MOMENTUM = Rule(RULES["sgd_momentum"], "momentum_buffer")
@@ -34,8 +34,8 @@ class SGD(Optimizer):
         L2 penalty, added to the gradient; at least 0.
     nesterov : bool, default False
         Look ahead along the momentum; needs ``momentum > 0`` and ``dampening == 0``.
-    maximize : bool, default False
-        Ascend instead. The decay still shrinks the parameter.
+    **options
+        What every optimizer takes, `maximize` among them; see `Optimizer`.
 
     Raises
     ------
@@ -69,8 +69,7 @@ class SGD(Optimizer):
         dampening: float = 0,
         weight_decay: float = 0,
         nesterov: bool = False,
-        *,
-        maximize: bool = False,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__(
             params,
@@ -80,8 +79,8 @@ class SGD(Optimizer):
                 "dampening": dampening,
                 "weight_decay": weight_decay,
                 "nesterov": nesterov,
-                "maximize": maximize,
             },
+            **options,
         )
 
     def _check(self, group: dict[str, Any]) -> None:
