@@ -7,6 +7,7 @@ from fastopt.minimize import LBFGSMinimizer, lbfgs, minimize
 from fastopt.optim import SGD, Adam, AdamW, Optimizer
 from fastopt.params import FlatParams, Parameter
 from fastopt.serialize import load, save
+from fastopt.sparse import RowSparse
 from fastopt.versions import show_versions
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "MSELoss",
     "Optimizer",
     "Parameter",
+    "RowSparse",
     "get_num_threads",
     "lbfgs",
     "load",
