@@ -63,7 +63,6 @@ cdef inline bint same_shape(const array_t* a, const array_t* b) noexcept nogil:
     return True
 
 
-
 cdef inline void fetch(real* out, const void* x, int source, Py_ssize_t offset, Py_ssize_t n) noexcept nogil:
     """Elements [offset, offset + n) of a contiguous buffer of type `source`."""
     cdef Py_ssize_t i
