@@ -377,7 +377,7 @@ class Optimizer:
 
     @property
     def last_grad_norm(self) -> float | None:
-        """The 2-norm of the gradients before clipping, of the groups with `clip_norm`, at the last step that had one."""
+        """The 2-norm of the gradients before clipping, of the groups with `clip_norm`, at the last step with any."""
         return self._engine.norm
 
     @property
