@@ -4,14 +4,17 @@ from fastopt import lr_scheduler
 from fastopt._threads import get_num_threads, set_num_threads
 from fastopt.losses import CrossEntropyLoss, Loss, MSELoss
 from fastopt.minimize import LBFGSMinimizer, lbfgs, minimize
-from fastopt.optim import SGD, Adam, AdamW, Optimizer
+from fastopt.optim import LAMB, LARS, SGD, Adafactor, Adam, AdamW, Muon, Optimizer, Prodigy
 from fastopt.params import FlatParams, Parameter
 from fastopt.serialize import load, save
 from fastopt.sparse import RowSparse
 from fastopt.versions import show_versions
 
 __all__ = [
+    "LAMB",
+    "LARS",
     "SGD",
+    "Adafactor",
     "Adam",
     "AdamW",
     "CrossEntropyLoss",
@@ -19,8 +22,10 @@ __all__ = [
     "LBFGSMinimizer",
     "Loss",
     "MSELoss",
+    "Muon",
     "Optimizer",
     "Parameter",
+    "Prodigy",
     "RowSparse",
     "get_num_threads",
     "lbfgs",
