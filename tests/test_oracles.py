@@ -3,6 +3,7 @@
 from itertools import product
 
 import numpy as np
+import optim_oracles
 import oracles
 import pytest
 from numpy.testing import assert_allclose
@@ -53,7 +54,7 @@ def complex_step(loss, z, target):
 
 def test_sgd_with_momentum_matches_the_sequence_worked_by_hand():
     # buffer: 1, 0.5*1 + 0.75*1 = 1.25, 0.5*1.25 + 0.75*2 = 2.125; each step subtracts half of it
-    sgd, p = oracles.SGD(lr=0.5, momentum=0.5, dampening=0.25), np.array([1.0])
+    sgd, p = optim_oracles.SGD(lr=0.5, momentum=0.5, dampening=0.25), np.array([1.0])
     seen = []
     for g in (1.0, 1.0, 2.0):
         sgd.step([p], [np.array([g])])
@@ -62,7 +63,7 @@ def test_sgd_with_momentum_matches_the_sequence_worked_by_hand():
 
 
 def test_sgd_with_nesterov_looks_ahead():
-    sgd, p = oracles.SGD(lr=0.5, momentum=0.5, nesterov=True), np.array([1.0])
+    sgd, p = optim_oracles.SGD(lr=0.5, momentum=0.5, nesterov=True), np.array([1.0])
     sgd.step([p], [np.array([1.0])])
     assert p == 1 - 0.5 * (1 + 0.5 * 1)
     sgd.step([p], [np.array([1.0])])
@@ -72,19 +73,19 @@ def test_sgd_with_nesterov_looks_ahead():
 def test_sgd_decays_towards_zero_whichever_way_it_goes():
     for maximize, expected in ((False, 2 - 0.5 * (1 + 0.5)), (True, 2 - 0.5 * (1 - 0.5))):
         p = np.array([2.0])
-        oracles.SGD(lr=0.5, weight_decay=0.5, maximize=maximize).step([p], [np.array([0.5])])
+        optim_oracles.SGD(lr=0.5, weight_decay=0.5, maximize=maximize).step([p], [np.array([0.5])])
         assert p == expected
 
 
 def test_first_adam_step_is_lr_against_the_sign():
     p, g = np.zeros(3), np.array([1e3, -1.0, 1e-3])
-    oracles.Adam(lr=0.1, eps=1e-8).step([p], [g])
+    optim_oracles.Adam(lr=0.1, eps=1e-8).step([p], [g])
     assert_allclose(p, -0.1 * g / (np.abs(g) + 1e-8), rtol=EXACT)
 
 
 def test_second_adam_step_matches_the_fractions_worked_by_hand():
     # beta1 = 1/2, beta2 = 3/4, g = 1 then -2: m = -3/4, v = 19/16, corrected by 3/4 and 7/16
-    adam, p = oracles.Adam(lr=1.0, betas=(0.5, 0.75), eps=0.0), np.zeros(1)
+    adam, p = optim_oracles.Adam(lr=1.0, betas=(0.5, 0.75), eps=0.0), np.zeros(1)
     adam.step([p], [np.array([1.0])])
     adam.step([p], [np.array([-2.0])])
     assert adam.state[0]["exp_avg"] == -0.75
@@ -93,7 +94,7 @@ def test_second_adam_step_matches_the_fractions_worked_by_hand():
 
 
 def test_amsgrad_remembers_the_largest_second_moment():
-    adam, p = oracles.Adam(lr=1.0, betas=(0.0, 0.5), eps=0.0, amsgrad=True), np.zeros(1)
+    adam, p = optim_oracles.Adam(lr=1.0, betas=(0.0, 0.5), eps=0.0, amsgrad=True), np.zeros(1)
     adam.step([p], [np.array([2.0])])
     adam.step([p], [np.array([1.0])])  # v = 1.5 < 2, corrected by 3/4
     assert adam.state[0]["max_exp_avg_sq"] == 2
@@ -102,15 +103,15 @@ def test_amsgrad_remembers_the_largest_second_moment():
 
 def test_adamw_decays_the_weight_and_adam_the_gradient():
     w, adam = np.array([2.0]), np.array([2.0])
-    oracles.AdamW(lr=0.1, weight_decay=0.5, eps=0.0).step([w], [np.array([1.0])])
-    oracles.Adam(lr=0.1, weight_decay=0.5, eps=0.0).step([adam], [np.array([-3.0])])
+    optim_oracles.AdamW(lr=0.1, weight_decay=0.5, eps=0.0).step([w], [np.array([1.0])])
+    optim_oracles.Adam(lr=0.1, weight_decay=0.5, eps=0.0).step([adam], [np.array([-3.0])])
     assert_allclose(w, 2 * (1 - 0.05) - 0.1, rtol=EXACT)
     assert_allclose(adam, 2 + 0.1, rtol=EXACT)  # g = -3 + 0.5*2 < 0
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
 def test_a_missing_gradient_leaves_parameter_state_and_count_alone(name):
-    optimizer = getattr(oracles, name)(lr=0.1)
+    optimizer = getattr(optim_oracles, name)(lr=0.1)
     p, q = np.ones(2), np.ones(2)
     optimizer.step([p, q], [np.ones(2), None])
     assert (q == 1).all() and optimizer.state[1] == {}
@@ -211,7 +212,7 @@ def test_optimizer_follows_torch(name, options):
     rng = np.random.default_rng(2)
     ours = [rng.normal(size=shape) for shape in ((), 3, (4, 5))]
     theirs = [torch.tensor(p, requires_grad=True) for p in ours]
-    optimizer = getattr(oracles, name)(**options)
+    optimizer = getattr(optim_oracles, name)(**options)
     peer = getattr(torch.optim, name)(theirs, **options)
     for t in range(100):
         grads = [rng.normal(size=p.shape) if rng.random() < 0.9 else None for p in ours]
