@@ -31,7 +31,7 @@ cdef hot lamb_measure(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k
     cdef real* v = b[3] + offset
     cdef real[CHUNK] u
     cdef real scale = <real> k[SCALE]
-    cdef real l2 = <real> k[COMMON + 8]
+    cdef real l2 = <real> k[L2]
     cdef real beta1 = <real> k[COMMON + 1]
     cdef real intake1 = <real> (1 - k[COMMON + 1])
     cdef real beta2 = <real> k[COMMON + 2]
@@ -67,14 +67,22 @@ cdef hot lamb(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexce
 
 cdef hot lars_measure(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k, double* sums) noexcept nogil:
     """Sums of p**2 and of g**2."""
-    sums[0] += dot_lanes(b[0] + offset, b[0] + offset, n)
-    sums[1] += dot_lanes(b[1] + offset, b[1] + offset, n)
+    cdef const real* p = b[0] + offset
+    cdef const real* g = b[1] + offset
+    cdef real[CHUNK] u
+    cdef real scale = <real> k[SCALE]
+    cdef real l2 = <real> k[L2]
+    cdef Py_ssize_t i
+    for i in range(n):
+        u[i] = gradient(p, g, i, scale, l2)
+    sums[0] += dot_lanes(p, p, n)
+    sums[1] += dot_lanes(u, u, n)
 
 
 cdef void lars_settle(const double* sums, double* k, double* memory) noexcept nogil:
     """The step is scaled by trust |p| / (|g| + weight_decay |p| + eps), unless one of the norms is 0."""
     cdef double p = sqrt(sums[0])
-    cdef double g = sqrt(sums[1]) * (k[SCALE] if k[SCALE] > 0 else -k[SCALE])
+    cdef double g = sqrt(sums[1])
     if p > 0 and g > 0:
         k[STEP] *= k[COMMON + 3] * p / (g + k[COMMON + 2] * p + k[COMMON + 4])
 

@@ -66,7 +66,7 @@ class Adafactor(Optimizer):
     array([3.6, 3.6])
     """
 
-    _own = frozenset({"weight_decay"})
+    _own = frozenset({"weight_decay", "decay_mode"})
     _by_shape = True
 
     def __init__(

@@ -32,7 +32,7 @@ class LARS(Optimizer):
     momentum : float, default 0.9
         At least 0.
     weight_decay : float, default 0
-        L2 penalty, at least 0; part of the ratio and of the gradient, whatever `decay_mode` says.
+        At least 0; part of the ratio and of the gradient as above, unless `decay_mode` is given.
     trust_coefficient : float, default 0.001
         How far a step goes in relation to the tensor's norm; at least 0.
     eps : float, default 1e-8
@@ -102,7 +102,7 @@ class LARS(Optimizer):
         return NESTEROV if group["nesterov"] else PLAIN, (
             group["lr"],
             group["momentum"],
-            group["weight_decay"],
+            0 if "decay_mode" in group else group["weight_decay"],
             group["trust_coefficient"],
             group["eps"],
         )
@@ -129,7 +129,7 @@ class LAMB(Optimizer):
     eps : float, default 1e-6
         Added to the root; at least 0.
     weight_decay : float, default 0.01
-        At least 0; part of the direction, and so of its norm. ``decay_mode="l2"`` adds it to the gradient instead.
+        At least 0; part of the direction, and so of its norm, unless `decay_mode` is given.
     **options
         What every optimizer takes, `eps_mode` among them; see `Optimizer`.
 
@@ -181,8 +181,6 @@ class LAMB(Optimizer):
         beta1, beta2 = group["betas"]
         correction2 = (1 - beta2**t) ** -0.5
         inner, outer = eps_terms(group, correction2)
-        weight_decay = group["weight_decay"]
-        coupled = group.get("decay_mode") == "l2"
         return LAMB_RULE, (
             group["lr"],
             beta1,
@@ -191,6 +189,5 @@ class LAMB(Optimizer):
             correction2,
             inner,
             outer,
-            0 if coupled else weight_decay,
-            weight_decay if coupled else 0,
+            0 if "decay_mode" in group else group["weight_decay"],
         )

@@ -127,7 +127,8 @@ class Optimizer:
     # and _state_shape(name, shape) says of what shape a buffer is, or None if this parameter has none.
     _scalars: ClassVar[Callable[..., tuple[Any, ...]]]
     _state_shape: ClassVar[Callable[..., tuple[int, ...] | None]]
-    _own: ClassVar[frozenset[str]] = frozenset()  # options that the rule handles itself
+    # Options that the rule handles itself: weight_decay only where decay_mode is not given, or is named here too.
+    _own: ClassVar[frozenset[str]] = frozenset()
     _memory: ClassVar[dict[str, float]] = {}  # scalars in each parameter's state, as they start
     _by_shape: ClassVar[bool] = False  # whether _scalars depends on the parameter's shape
     _eps_modes: ClassVar[bool] = False  # whether there is an eps that could be elsewhere

@@ -81,7 +81,7 @@ class Prodigy(Optimizer):
     True
     """
 
-    _own = frozenset({"weight_decay"})
+    _own = frozenset({"weight_decay", "decay_mode"})
     _memory: ClassVar[dict[str, float]] = {"d": 0.0, "d_max": 0.0, "d_numerator": 0.0}
 
     def __init__(
