@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,14 @@ def check_betas(betas: Any, owner: str, count: int = 2) -> None:
         raise ValueError(f"Invalid betas: {betas!r} ({owner} needs {words})")
     for i, beta in enumerate(betas):
         check_number(beta, f"Invalid beta parameter at index {i}", owner, f"betas[{i}]", high=1.0)
+
+
+def check_count(value: Any, owner: str, name: str, low: int = 1) -> None:
+    """Refuse `value` unless it is an int of at least `low`."""
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise TypeError(f"Invalid {name}: {value!r} ({owner} needs an int)")
+    if value < low:
+        raise ValueError(f"Invalid {name}: {value} ({owner} needs {name} >= {low})")
 
 
 def check_flag(value: Any, owner: str, name: str) -> None:

@@ -39,12 +39,32 @@ cdef inline tuple capsules(void* single, void* double_, const char* name):
 ctypedef void (*work_t)(void* job, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
 ctypedef void (*share_t)(work_t work, void* job, Py_ssize_t chunks, Py_ssize_t threads) noexcept nogil
 
+# What a pass leaves behind of a chunk, added to `sums`, and how the sums of a tensor, or of a group, become scalars.
+ctypedef void (*measure_t)(void** b, Py_ssize_t offset, Py_ssize_t n, const double* k, double* sums) noexcept nogil
+ctypedef void (*settle_t)(const double* sums, double* k, double* memory) noexcept nogil
+
+cdef enum:
+    SUMS = 4  # at most, of a measure
+
 # The first scalars of every rule, written by the engine from the options that all optimizers share.
 cdef enum:
-    SCALE   # of the gradient: -1 to maximize
-    L2      # coupled weight decay, added to the scaled gradient
-    DECAY   # factor on the parameter before the update: decoupled weight decay
-    COMMON  # where the rule's own scalars begin
+    SCALE      # of the gradient: -1 to maximize, smaller to clip its norm
+    L2         # coupled weight decay, added to the scaled gradient
+    DECAY      # factor on the parameter before the update: decoupled weight decay
+    CLIP       # bound on the gradient's elements
+    THRESHOLD  # of the soft threshold after the update: l1
+    LOW        # bounds of the parameter
+    HIGH
+    SYNC       # how far lookahead's slow weights go
+    WEIGHT     # of the parameter in the average
+    COMMON     # where the rule's own scalars begin
+
+# The buffers of those options, behind the rule's own.
+cdef enum:
+    PENDING = 13  # accumulated gradient
+    SLOW = 14
+    AVERAGE = 15
+    MAX_BUFFERS = 16
 
 
 # Design: the head of NumPy's array object, as its ABI has fixed it since 1.7. Reading it costs 2 ns where the
@@ -87,6 +107,11 @@ cdef enum:
     ALIGNED = 0x0100
     WRITEABLE = 0x0400
     READABLE = C_CONTIGUOUS | ALIGNED
+
+
+cdef inline real lerp(real m, real g, real beta, real intake) noexcept nogil:
+    """beta m + intake g, from the end that is nearer, as torch does: exact at beta 0 and 1."""
+    return m + intake * (g - m) if intake < <real> 0.5 else g - beta * (g - m)
 
 
 # Sums that do not depend on threads or vector width: sixteen double lanes inside a chunk, folded in a fixed order;

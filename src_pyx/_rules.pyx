@@ -4,26 +4,12 @@
 A rule assumes what the engine has checked: buffers of one dtype and length, aligned, contiguous, none overlapping.
 k[0..COMMON) are the options every rule shares (see _core.pxd), the rule's own scalars follow.
 """
-from _core cimport COMMON, DECAY, L2, SCALE, abs_, capsules, copysign_, hot, real, sqrt_
+from _core cimport COMMON, L2, SCALE, abs_, capsules, copysign_, hot, lerp, real, sqrt_
 
 
 cdef inline real gradient(const real* p, const real* g, Py_ssize_t i, real scale, real l2) noexcept nogil:
     """The gradient as every rule sees it: sign (maximize) and coupled weight decay cost one line here, none there."""
     return scale * g[i] + l2 * p[i] if l2 != 0 else scale * g[i]  # 0 times an infinite p would be NaN
-
-
-cdef inline real lerp(real m, real g, real beta, real intake) noexcept nogil:
-    """beta m + intake g, from the end that is nearer, as torch does: exact at beta 0 and 1."""
-    return m + intake * (g - m) if intake < <real> 0.5 else g - beta * (g - m)
-
-
-cdef hot decay(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:
-    """Decoupled weight decay, a pass before the rule: p = (1 - lr weight_decay) p."""
-    cdef real* p = b[0] + offset
-    cdef real keep = <real> k[DECAY]
-    cdef Py_ssize_t i
-    for i in range(n):
-        p[i] = keep * p[i]
 
 
 cdef hot sgd(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:
@@ -372,7 +358,6 @@ cdef hot schedule_free_start(real** b, Py_ssize_t offset, Py_ssize_t n, const do
 
 
 RULES = {
-    "decay": capsules(<void*> decay[float], <void*> decay[double], "fastopt.rule"),
     "sgd": capsules(<void*> sgd[float], <void*> sgd[double], "fastopt.rule"),
     "sgd_momentum": capsules(<void*> sgd_momentum[float], <void*> sgd_momentum[double], "fastopt.rule"),
     "sgd_nesterov": capsules(<void*> sgd_nesterov[float], <void*> sgd_nesterov[double], "fastopt.rule"),

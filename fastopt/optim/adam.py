@@ -92,6 +92,8 @@ class Adam(Optimizer):
             **options,
         )
 
+    _eps_modes = True
+
     def _check(self, group: dict[str, Any]) -> None:
         super()._check(group)
         owner = type(self).__name__

@@ -11,10 +11,12 @@ from typing import Any, ClassVar, TypeAlias, TypedDict, Unpack
 
 import numpy as np
 
-from fastopt._engine import Engine, Plan
-from fastopt._rules import RULES
-from fastopt._validation import check_choice, check_flag, check_number, check_parameter
+from fastopt._engine import Engine, Plan, Rule, resolved
+from fastopt._validation import check_choice, check_count, check_flag, check_number, check_parameter
 from fastopt.params import Array, FlatParams, Parameter
+from fastopt.sparse import rows_of
+
+__all__ = ["Optimizer", "Options", "Params", "Rule", "eps_terms"]
 
 Params: TypeAlias = (
     Array
@@ -45,42 +47,6 @@ class Options(TypedDict, total=False):
     lookahead: tuple[int, Number]
     sparse: str
     state_dtype: Any
-
-
-class Rule:
-    """An update rule: its kernels, and the names of the state buffers they take after parameter and gradient.
-
-    Parameters
-    ----------
-    kernels : pair of capsules
-        An entry of ``_rules.RULES``.
-    *state : str
-        Buffers of the parameter's shape, zero at the start, unless `start` fills them.
-    start : pair of capsules, optional
-        A pass over the whole parameter before its first update.
-    measure : pair of capsules, optional
-        An entry of ``_rules.MEASURES``: a pass before, that sums over chunks.
-    settle : capsule, optional
-        An entry of ``_rules.SETTLES``: turns the sums of one tensor, or with `joint` of the group, into scalars.
-    """
-
-    __slots__ = ("joint", "kernels", "measure", "settle", "start", "state")
-
-    def __init__(
-        self,
-        kernels: Kernels,
-        *state: str,
-        start: Kernels | None = None,
-        measure: Kernels | None = None,
-        settle: object = None,
-        joint: bool = False,
-    ) -> None:
-        self.kernels = kernels
-        self.state = state
-        self.start = start
-        self.measure = measure
-        self.settle = settle
-        self.joint = joint
 
 
 def eps_terms(group: Mapping[str, Any], correction: float = 1.0) -> tuple[float, float]:
@@ -123,6 +89,7 @@ OPTIONS: dict[str, Any] = {
     "sparse": "lazy",
     "state_dtype": None,
 }
+READ_BY_THE_ENGINE = frozenset(OPTIONS) - {"maximize", "decay_mode", "eps_mode", "sparse", "state_dtype"}
 TORCHS_OWN = {"foreach", "fused", "capturable", "differentiable"}
 
 
@@ -158,6 +125,9 @@ class Optimizer:
     _own: ClassVar[frozenset[str]] = frozenset()  # options that the rule handles itself
     _memory: ClassVar[dict[str, float]] = {}  # scalars in each parameter's state, as they start
     _by_shape: ClassVar[bool] = False  # whether _scalars depends on the parameter's shape
+    _eps_modes: ClassVar[bool] = False  # whether there is an eps that could be elsewhere
+    _dense: ClassVar[bool] = True  # whether gradients may be dense
+    _rows = staticmethod(rows_of)
 
     def __init_subclass__(cls) -> None:
         """Show the options in the signature, as keywords."""
@@ -181,7 +151,9 @@ class Optimizer:
         self.param_groups: list[dict[str, Any]] = []
         self._engine = Engine()
         self._sources: list[Parameter | Array | None] = []  # where step() finds the gradients
+        self._given: list[FlatParams | None] = []
         self._hooks: dict[str, list[Callable[..., Any]]] = {}
+        self._stash: list[Array] | None = None  # the trained weights, in eval mode
         groups = _as_groups(params)
         if not groups:
             raise ValueError("optimizer got an empty parameter list")
@@ -196,6 +168,44 @@ class Optimizer:
         check_number(group["lr"], "Invalid learning rate", owner, "lr")
         check_number(group.get("weight_decay", 0), "Invalid weight_decay value", owner, "weight_decay")
         check_flag(group["maximize"], owner, "maximize")
+        given = {name: group[name] for name in OPTIONS if group.get(name) is not None}
+        for name in ("l1", "clip_value", "clip_norm"):
+            check_number(given.get(name, 0), f"Invalid {name} value", owner, name)
+        for name, choices in {
+            "decay_mode": ("l2", "decoupled"),
+            "eps_mode": ("torch", "hat", "root"),
+            "sparse": ("lazy", "dense"),
+        }.items():
+            check_choice(given.get(name, choices[0]), choices, owner, name)
+        if "eps_mode" in given and not self._eps_modes:
+            raise ValueError(f"{owner} has no eps_mode: no eps of its formula could be elsewhere")
+        check_flag(given.get("skip_nonfinite", False), owner, "skip_nonfinite")
+        check_count(given.get("accumulate", 1), owner, "accumulate")
+        check_count(given.get("swa_start", 1), owner, "swa_start")
+        check_count(given.get("swa_every", 1), owner, "swa_every")
+        check_number(given.get("ema", 0), "Invalid ema value", owner, "ema", high=1.0)
+        if "ema" in given and "swa_start" in given:
+            raise ValueError(f"{owner} keeps one average: ema or swa_start")
+        for name, what in {"bounds": "(low, high)", "lookahead": "(steps, alpha)"}.items():
+            pair = given.get(name, (1, 1))
+            if not isinstance(pair, tuple | list) or len(pair) != 2:
+                raise ValueError(f"Invalid {name}: {pair!r} ({owner} needs a pair {what})")
+        steps, alpha = given.get("lookahead", (1, 0.5))
+        check_count(steps, owner, "lookahead[0]")
+        check_number(alpha, "Invalid lookahead value", owner, "lookahead[1]", high=1.0, high_open=False)
+        low, high = given.get("bounds", (0, 0))
+        low, high = -np.inf if low is None else low, np.inf if high is None else high
+        for i, bound in enumerate((low, high)):
+            check_number(bound, "Invalid bounds", owner, f"bounds[{i}]", low=-np.inf, high=np.inf, high_open=False)
+        if not low <= high:
+            raise ValueError(f"Invalid bounds: {group['bounds']!r} ({owner} needs low <= high)")
+        if "state_dtype" in given:
+            if np.dtype(given["state_dtype"]) not in (np.float32, np.float64):
+                raise TypeError(f"{owner} needs float32 or float64 for state_dtype, not {given['state_dtype']!r}")
+            if self._by_shape:
+                raise ValueError(f"{owner} has no state_dtype: its rule sees whole tensors")
+        if group.get("decoupled_weight_decay") and given.get("decay_mode") == "l2":
+            raise ValueError(f"{owner} has decoupled_weight_decay, which decay_mode='l2' contradicts")
 
     @staticmethod
     def _scalars(group: dict[str, Any], t: int) -> tuple[Rule, tuple[float, ...]]:
@@ -236,7 +246,7 @@ class Optimizer:
                 "all optimizer param groups should be with/without names. "
                 f"cannot add param group {'with' if names else 'without'} names to the optimizer"
             )
-        self._check(group)
+        self._check(resolved(group, 0))
         arrays = [member.data if isinstance(member, Parameter) else member for member in members]
         before = len(self._sources)
         for i, array in enumerate(arrays):
@@ -245,8 +255,9 @@ class Optimizer:
         repeated = [name for name, n in Counter([*self._names(), *names]).items() if n > 1]
         if repeated:
             raise ValueError(f"parameter names must differ; repeated: {', '.join(map(repr, repeated))}")
-        self._engine.add(Plan(arrays, group, self._scalars, RULES["decay"]))
+        self._engine.add(Plan(arrays, group, type(self), READ_BY_THE_ENGINE))
         self.param_groups.append(group)
+        self._given.append(param_group["params"] if isinstance(param_group["params"], FlatParams) else None)
         self._sources += sources
 
     def _arrays(self) -> list[Array]:
@@ -312,6 +323,8 @@ class Optimizer:
                         raise ValueError(f"a closure returns loss or (loss, gradients), not a tuple of {len(loss)}")
                     loss, grads = loss
             grads = self._listed(grads)
+        if self._stash is not None:
+            raise RuntimeError("the averaged weights are in place: call train() before step()")
         self._engine.step(grads, self.param_groups)
         return loss
 
@@ -362,11 +375,60 @@ class Optimizer:
             hook(self, args, kwargs)
         return loss
 
-    def train(self) -> None:
-        """Work on the weights that are trained; all optimizers without averaged weights always do."""
+    @property
+    def last_grad_norm(self) -> float | None:
+        """The 2-norm of the gradients before clipping, of the groups with `clip_norm`, at the last step with any."""
+        return self._engine.norm
+
+    @property
+    def skipped_steps(self) -> int:
+        """How many steps were skipped because of `skip_nonfinite`."""
+        return self._engine.skipped
+
+    # Averaged weights.
+
+    def _averaged(self, group: Mapping[str, Any], param: Array, state: Mapping[str, Any]) -> Array:
+        """The averaged weights of a parameter that holds the trained ones, or the parameter itself."""
+        begun = state.get("step", 0) >= (group.get("swa_start") or 0)
+        average: Array = state["average"] if "average" in state and begun else state.get("slow", param)
+        return average
+
+    def eval_params(self) -> list[Array]:
+        """The averaged weights, as fresh arrays in parameter order; in either mode, and without changing it.
+
+        They are the weights of `ema`, of `swa_start`, of `lookahead`, or of an optimizer that averages by itself, and
+        those that are trained where none are kept.
+        """
+        trained = self._arrays() if self._stash is None else self._stash
+        averaged: list[Array] = []
+        for plan in self._engine.plans:
+            for i in range(len(plan.params)):
+                param = trained[len(averaged)]
+                averaged.append(np.array(self._averaged(plan.group, param, plan.entry(i))))
+        return averaged
 
     def eval(self) -> None:
-        """Swap in the averaged weights, where an optimizer keeps them; does nothing elsewhere."""
+        """Put the averaged weights in the place of the trained ones, until `train`; `step` is refused meanwhile.
+
+        The trained weights are kept, and saved with the state: a checkpoint made in this mode, of state and parameters
+        together, is in this mode again when loaded, in any order. Does nothing where no average is kept.
+        """
+        if self._stash is not None:
+            return
+        trained = [array.copy() for array in self._arrays()]
+        averaged = self.eval_params()
+        if all(map(np.array_equal, trained, averaged)):
+            return
+        for array, average in zip(self._arrays(), averaged, strict=True):
+            array[...] = average
+        self._stash = trained
+
+    def train(self) -> None:
+        """Put the trained weights back, bit for bit, after `eval`."""
+        if self._stash is not None:
+            for array, trained in zip(self._arrays(), self._stash, strict=True):
+                array[...] = trained
+            self._stash = None
 
     # Hooks.
 
@@ -410,15 +472,8 @@ class Optimizer:
     @property
     def state(self) -> Mapping[int, Mapping[str, Any]]:
         """The state of each parameter that has taken a step: ``step``, and the live buffers under torch's names."""
-        state = {}
-        first = 0
-        for plan in self._engine.plans:
-            for i, step in enumerate(plan.steps):
-                if step:
-                    buffers = {name: arrays[i] for name, arrays in plan.buffers.items()}
-                    state[first + i] = MappingProxyType({"step": step, **buffers})
-            first += len(plan.params)
-        return MappingProxyType(state)
+        entries = [plan.entry(i) for plan in self._engine.plans for i in range(len(plan.params))]
+        return MappingProxyType({i: MappingProxyType(entry) for i, entry in enumerate(entries) if entry})
 
     def state_dict(self) -> StateDict:
         """The state as plain data, sharing no memory with the optimizer.
@@ -427,7 +482,8 @@ class Optimizer:
         -------
         state_dict : dict
             ``{"state": {index: {"step": int, name: ndarray}}, "param_groups": [dict]}``; in the groups, ``"params"``
-            holds indices. `fastopt.save` writes it, `load_state_dict` takes it back.
+            holds indices. `fastopt.save` writes it, `load_state_dict` takes it back. Callables among the
+            hyperparameters are code, not state, and left out: the optimizer that loads keeps its own.
         """
         for hook in self._hooked("state_dict_pre"):
             hook(self)
@@ -435,11 +491,19 @@ class Optimizer:
         state = {i: {name: copy.copy(value) for name, value in entry.items()} for i, entry in self.state.items()}
         groups = []
         first = 0
-        for group in self.param_groups:
+        for plan, group in zip(self._engine.plans, self.param_groups, strict=True):
             last = first + len(group["params"])
-            groups.append({**_hyperparameters(group, copied=True), "params": list(range(first, last))})
+            saved = {key: value for key, value in group.items() if resolved({key: value}, 0) == {key: value}}
+            groups.append({**_hyperparameters(saved, copied=True), "params": list(range(first, last))})
+            if plan.accumulated:
+                groups[-1]["accumulated"] = plan.accumulated
             first = last
         state_dict: StateDict = {"state": state, "param_groups": groups}
+        if self.skipped_steps:
+            state_dict["skipped_steps"] = self.skipped_steps
+        for i, array in enumerate(self._stash or ()):
+            if i in state:
+                state[i]["trained"] = array.copy()
         for hook in self._hooked("state_dict_post"):
             state_dict = _or(hook(self, state_dict), state_dict)
         return state_dict
@@ -488,19 +552,24 @@ class Optimizer:
         else:
             sources = [(g, i) for g, group in enumerate(saved) for i in group["params"]]
         loads = []
-        first = 0
-        for plan, group in zip(self._engine.plans, self.param_groups, strict=True):
-            here = sources[first : first + len(group["params"])]
+        stash: list[Array] = []
+        evaluating = False
+        for plan in self._engine.plans:
+            here = sources[len(stash) : len(stash) + len(plan.params)]
             origin = next((source[0] for source in here if source is not None), None)
+            group, taken = dict(plan.group), plan.accumulated
             if origin is not None:
                 loaded = {key: _plain(value) for key, value in _hyperparameters(saved[origin], copied=True).items()}
-                group = {**group, **loaded}
-                group |= {key: plan.group[key] for key in ("params", "param_names") if key in plan.group}
-                self._check(group)
+                taken = loaded.pop("accumulated", 0)
+                group |= loaded | {key: plan.group[key] for key in ("params", "param_names") if key in plan.group}
+                self._check(resolved(group, 0))
             entries = [{} if source is None else state.get(source[1], {}) for source in here]
-            loads.append((plan, group, *self._restored(plan, group, entries, first)))
-            first += len(here)
-        self._engine.restore(loads)
+            loads.append((plan, group, taken, *self._restored(plan, group, entries, len(stash))))
+            for param, entry in zip(plan.params, entries, strict=True):
+                evaluating = evaluating or "trained" in entry
+                stash.append(np.array(entry.get("trained", param), param.dtype).reshape(param.shape))
+        self._engine.restore(loads, state_dict.get("skipped_steps", 0))
+        self._stash = stash if evaluating else None
         for hook in self._hooked("load_state_dict_post"):
             hook(self)
 
@@ -522,28 +591,51 @@ class Optimizer:
 
     def _restored(
         self, plan: Plan, group: dict[str, Any], entries: list[Mapping[str, Any]], first: int
-    ) -> tuple[list[int], dict[str, list[Array]]]:
-        """Step counts and new buffers for the parameters of `plan`, from their saved entries."""
-        rule, _ = self._scalars(group, 1)
-        names = dict.fromkeys(rule.state) | {name: None for entry in entries for name in entry if name != "step"}
-        buffers = {name: plan.zeros() for name in names}
-        steps = []
-        for i, entry in enumerate(entries):
-            lacking = [name for name in rule.state if name not in entry]
-            if entry and lacking:
-                raise ValueError(f"the state of parameter {first + i} lacks {', '.join(map(repr, lacking))}")
-            step = entry.get("step", bool(entry))
+    ) -> tuple[list[tuple[int, int, list[float]]], dict[str, list[Array | None]]]:
+        """Counts, scalars and new buffers for the parameters of `plan`, from their saved entries."""
+        plain = {"step", "accumulated", "trained", *self._memory}
+        buffers: dict[str, list[Array | None]] = {}
+        scalars = []
+        for i, (entry, param) in enumerate(zip(entries, plan.params, strict=True)):
+            step, pending = entry.get("step", bool(entry)), entry.get("accumulated", 0)
             if not 0 <= step < 2**62 or step != int(step):
                 raise ValueError(f"the state of parameter {first + i} has taken {step} steps")
-            steps.append(int(step))
-            for name in entry.keys() - {"step"}:
-                value, buffer = np.asarray(entry[name]), buffers[name][i]
-                if value.shape != buffer.shape:
+            needed = {*self._memory, *self._state_names(group, param)} if step else set()
+            lacking = sorted((needed | ({"grad_sum"} if pending else set())) - entry.keys())
+            if lacking:
+                raise ValueError(f"the state of parameter {first + i} lacks {', '.join(map(repr, lacking))}")
+            memory = [float(entry.get(name, value)) for name, value in self._memory.items()]
+            scalars.append((int(step), int(pending), memory))
+            for name in entry.keys() - plain:
+                if name not in buffers:
+                    buffers[name] = plan.zeros(name)
+                buffer, value = buffers[name][i], np.asarray(entry[name])
+                if buffer is None or value.shape != buffer.shape:
                     raise ValueError(
-                        f"{name!r} of parameter {first + i} has shape {value.shape}, the parameter {buffer.shape}"
+                        f"{name!r} of parameter {first + i} has shape {value.shape}, the parameter {param.shape}"
                     )
                 buffer[...] = value
-        return steps, buffers
+        return scalars, buffers
+
+    def _state_names(self, group: dict[str, Any], param: Array) -> list[str]:
+        """The buffers that a step of `param` needs."""
+        arguments: list[Any] = [resolved(group, 0), 1]
+        if self._memory:
+            arguments.append(tuple(self._memory.values()))
+        if self._by_shape:
+            arguments.append(param.shape)
+        return [name for name in self._scalars(*arguments)[0].state if not name.startswith("_")]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle with the parameters, which stay the same arrays as elsewhere in what is copied; no hooks."""
+        groups = []
+        for group, given in zip(self.param_groups, self._given, strict=True):
+            members = list(zip(group["param_names"], group["params"], strict=True)) if "param_names" in group else None
+            groups.append({**_hyperparameters(group), "params": given or members or group["params"]})
+        return _rebuilt, (type(self), self.defaults, groups), self.state_dict()
+
+    def __setstate__(self, state_dict: StateDict) -> None:
+        self.load_state_dict(state_dict)
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
@@ -551,6 +643,12 @@ class Optimizer:
             lines.append(f"Parameter Group {i}")
             lines += [f"    {key}: {value}" for key, value in sorted(_hyperparameters(group).items())]
         return "\n".join([*lines, ")"])
+
+
+def _rebuilt(cls: type[Optimizer], defaults: dict[str, Any], groups: list[dict[str, Any]]) -> Optimizer:
+    optimizer = cls.__new__(cls)
+    Optimizer.__init__(optimizer, groups, {**defaults})
+    return optimizer
 
 
 def _plain(value: Any) -> Any:

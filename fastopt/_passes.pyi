@@ -1,0 +1,1 @@
+PASSES: dict[str, tuple[object, object]]
