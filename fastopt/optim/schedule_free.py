@@ -180,8 +180,9 @@ class AdamWScheduleFree(Optimizer):
     weight_lr_power : float, default 2.0
         Power of the rate in the weights of the average; at least 0.
     **options
-        What every optimizer takes, `maximize`, `decay_mode` and `eps_mode` among them; see `Optimizer`. `eps_mode` is
-        "hat" here unless given, as in the package schedulefree. `l1`, `bounds` and `lookahead` work on y.
+        What every optimizer takes, `maximize`, `decay_mode` and `eps_mode` among them; see `Optimizer`. With
+        `eps_mode` "root", u has ``sqrt(v + (1 - beta2**t) * eps)``; "hat" is as above. `l1`, `bounds` and `lookahead`
+        work on y.
 
     Raises
     ------
@@ -233,7 +234,6 @@ class AdamWScheduleFree(Optimizer):
                 "r": r,
                 "weight_lr_power": weight_lr_power,
                 "decay_mode": "decoupled",
-                "eps_mode": "hat",
             },
             **options,
         )
@@ -252,11 +252,11 @@ class AdamWScheduleFree(Optimizer):
     ) -> tuple[Rule, tuple[float, ...], tuple[float, ...]]:
         beta1, beta2 = group["betas"]
         weight_decay, coupled = group["weight_decay"], group["decay_mode"] == "l2"
-        correction = (1 - beta2**t) ** -0.5
-        inner, eps = eps_terms(group, correction)
-        scalars, memory = _average(group, t, memory, group["lr"] / correction, beta1)
+        correction2 = 1 - beta2**t
+        inner, eps = eps_terms(group)
+        scalars, memory = _average(group, t, memory, group["lr"] * correction2**0.5, beta1)
         decay = (weight_decay, 0.0) if coupled else (0.0, weight_decay)
-        return ADAMW, (*scalars, *decay, beta2, inner, eps / correction), memory
+        return ADAMW, (*scalars, *decay, beta2, inner * correction2, eps), memory
 
     def _averaged(self, group: Mapping[str, Any], param: Array, state: Mapping[str, Any]) -> Array:
         group = resolved(dict(group), max(state.get("step", 0) - 1, 0))
