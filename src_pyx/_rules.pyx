@@ -334,14 +334,15 @@ cdef hot adamw_schedule_free(real** b, Py_ssize_t offset, Py_ssize_t n, const do
     cdef real decay = <real> k[COMMON + 4]
     cdef real beta2 = <real> k[COMMON + 5]
     cdef real intake2 = <real> (1 - k[COMMON + 5])
-    cdef real inner = <real> k[COMMON + 6]
-    cdef real eps = <real> k[COMMON + 7]
+    cdef real correction2 = <real> k[COMMON + 6]
+    cdef real inner = <real> k[COMMON + 7]
+    cdef real eps = <real> k[COMMON + 8]
     cdef real gi, vi, zi, d
     cdef Py_ssize_t i
     for i in range(n):
         gi = gradient(y, g, i, scale, l2)
         vi = beta2 * v[i] + intake2 * gi * gi
-        d = gi / (sqrt_(vi + inner) + eps)
+        d = gi / (sqrt_(vi + inner) * correction2 + eps)
         d = d + decay * y[i] if decay != 0 else d
         zi = z[i]
         v[i] = vi

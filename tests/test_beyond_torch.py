@@ -105,7 +105,7 @@ def trained(opt, w, steps):
         (lambda w: fo.SGDScheduleFree(w, lr=0.1, warmup_steps=10), np.minimum(np.arange(1, 31), 10) ** 2),
         (lambda w: fo.SGDScheduleFree(w, lr=0.1, warmup_steps=10, weight_lr_power=0), np.ones(30)),
         (lambda w: fo.SGDScheduleFree(w, lr=0.1, momentum=lambda t: 0.5), np.ones(30)),
-        (lambda w: fo.AdamWScheduleFree(w, lr=0.1, betas=(0.9, 0.5)), 1 - 0.5 ** np.arange(1, 31)),
+        (lambda w: fo.AdamWScheduleFree(w, lr=0.1, betas=(0.9, 0.5)), np.ones(30)),
     ],
 )
 def test_averaged_weights_are_the_weighted_mean_of_z(make, weights):
@@ -127,7 +127,7 @@ def test_the_first_schedule_free_step_starts_from_the_weights():
     for name, moved in (("SGDScheduleFree", [0.5, -1.0]), ("AdamWScheduleFree", [0.1, -0.1])):
         w = np.array([3.0, -2.0])
         getattr(fo, name)(w, lr=0.1).step(np.array([5.0, -10.0]))
-        np.testing.assert_allclose(w, np.array([3.0, -2.0]) - moved, rtol=1e-7)  # eps is 2e-8 of the root
+        np.testing.assert_allclose(w, np.array([3.0, -2.0]) - moved, rtol=1e-7)  # eps is 2e-9 of the root
 
 
 def test_schedule_free_decay_is_one_thing_in_either_mode_of_sgd():

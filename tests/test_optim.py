@@ -76,7 +76,7 @@ OPTIONS = {
     "AdamWScheduleFree": {
         "weight_decay": (0, 0.1),
         "r": (0.0, 1.0),
-        "decay_mode": ("l2", "decoupled"),
+        "decay_mode": (None, "l2"),
         "eps_mode": ("torch", "hat", "root"),
     },
 }

@@ -150,10 +150,10 @@ class AdamWScheduleFree(Optimizer):
 
     Gradients are taken at y, which is what the parameters hold while training; z takes the steps; x is the average, put
     in place by ``opt.eval()``, taken out by ``opt.train()``, or had as a copy from ``opt.eval_params()``. With g the
-    gradient at y (negated if `maximize`) and rate = lr * min(1, t / warmup_steps) * sqrt(1 - beta2**t)::
+    gradient at y (negated if `maximize`) and rate = lr * min(1, t / warmup_steps)::
 
         v = beta2 * v + (1 - beta2) * g**2
-        u = g / (sqrt(v) + eps) + weight_decay * y
+        u = g / (sqrt(v / (1 - beta2**t)) + eps) + weight_decay * y
         z = z - rate * u
         w = t**r * (largest rate so far)**weight_lr_power
         x = x + w / (sum of w) * (z - x)
@@ -180,9 +180,8 @@ class AdamWScheduleFree(Optimizer):
     weight_lr_power : float, default 2.0
         Power of the rate in the weights of the average; at least 0.
     **options
-        What every optimizer takes, `maximize`, `decay_mode` and `eps_mode` among them; see `Optimizer`. With
-        `eps_mode` "root", u has ``sqrt(v + (1 - beta2**t) * eps)``; "hat" is as above. `l1`, `bounds` and `lookahead`
-        work on y.
+        What every optimizer takes, `maximize`, `decay_mode` and `eps_mode` among them; see `Optimizer`. `l1`, `bounds`
+        and `lookahead` work on y.
 
     Raises
     ------
@@ -193,6 +192,7 @@ class AdamWScheduleFree(Optimizer):
     -----
     State: ``step``, ``z``, ``exp_avg_sq``, and the numbers ``weight_sum`` and ``lr_max``. These and the step count are
     those of a parameter; the package schedulefree has them per group, where they count steps without a gradient too.
+    Its early releases had the bias correction in the rate instead.
 
     References
     ----------
@@ -233,7 +233,6 @@ class AdamWScheduleFree(Optimizer):
                 "warmup_steps": warmup_steps,
                 "r": r,
                 "weight_lr_power": weight_lr_power,
-                "decay_mode": "decoupled",
             },
             **options,
         )
@@ -251,12 +250,11 @@ class AdamWScheduleFree(Optimizer):
         group: dict[str, Any], t: int, memory: tuple[float, ...]
     ) -> tuple[Rule, tuple[float, ...], tuple[float, ...]]:
         beta1, beta2 = group["betas"]
-        weight_decay, coupled = group["weight_decay"], group["decay_mode"] == "l2"
-        correction2 = 1 - beta2**t
-        inner, eps = eps_terms(group)
-        scalars, memory = _average(group, t, memory, group["lr"] * correction2**0.5, beta1)
+        weight_decay, coupled = group["weight_decay"], group.get("decay_mode") == "l2"
+        correction2 = (1 - beta2**t) ** -0.5
+        scalars, memory = _average(group, t, memory, group["lr"], beta1)
         decay = (weight_decay, 0.0) if coupled else (0.0, weight_decay)
-        return ADAMW, (*scalars, *decay, beta2, inner * correction2, eps), memory
+        return ADAMW, (*scalars, *decay, beta2, correction2, *eps_terms(group, correction2)), memory
 
     def _averaged(self, group: Mapping[str, Any], param: Array, state: Mapping[str, Any]) -> Array:
         group = resolved(dict(group), max(state.get("step", 0) - 1, 0))
