@@ -1,31 +1,23 @@
 """fastopt: optimizers, losses, schedules and solvers for NumPy, on in-place Cython kernels."""
 
-from fastopt import lr_scheduler
+from fastopt import lr_scheduler, optim
 from fastopt._threads import get_num_threads, set_num_threads
 from fastopt.losses import CrossEntropyLoss, Loss, MSELoss
 from fastopt.minimize import LBFGSMinimizer, lbfgs, minimize
-from fastopt.optim import LAMB, LARS, SGD, Adafactor, Adam, AdamW, Muon, Optimizer, Prodigy
+from fastopt.optim import *  # noqa: F403
 from fastopt.params import FlatParams, Parameter
 from fastopt.serialize import load, save
 from fastopt.sparse import RowSparse
 from fastopt.versions import show_versions
 
 __all__ = [
-    "LAMB",
-    "LARS",
-    "SGD",
-    "Adafactor",
-    "Adam",
-    "AdamW",
+    *optim.__all__,
     "CrossEntropyLoss",
     "FlatParams",
     "LBFGSMinimizer",
     "Loss",
     "MSELoss",
-    "Muon",
-    "Optimizer",
     "Parameter",
-    "Prodigy",
     "RowSparse",
     "get_num_threads",
     "lbfgs",

@@ -4,7 +4,7 @@
 A rule assumes what the engine has checked: buffers of one dtype and length, aligned, contiguous, none overlapping.
 k[0..COMMON) are the options every rule shares (see _core.pxd), the rule's own scalars follow.
 """
-from _core cimport COMMON, L2, SCALE, capsules, gradient, hot, lerp, real, sqrt_
+from _core cimport COMMON, L2, SCALE, abs_, capsules, copysign_, gradient, hot, lerp, real, sqrt_
 
 
 cdef hot sgd(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:
@@ -109,10 +109,270 @@ cdef hot adam_amsgrad(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k
         p[i] = p[i] - step * mi / (sqrt_(ti + inner) * correction2 + eps)
 
 
+cdef inline real sign(real x) noexcept nogil:
+    """-1, 0 or 1; NaN stays, so that a gradient that is none shows."""
+    return copysign_(<real> 1, x) if abs_(x) > 0 else x
+
+
+cdef hot sign_sgd(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:
+    cdef real* p = b[0] + offset
+    cdef const real* g = b[1] + offset
+    cdef real scale = <real> k[SCALE]
+    cdef real l2 = <real> k[L2]
+    cdef real lr = <real> k[COMMON]
+    cdef Py_ssize_t i
+    for i in range(n):
+        p[i] = p[i] - lr * sign(gradient(p, g, i, scale, l2))
+
+
+cdef hot signum(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:
+    cdef real* p = b[0] + offset
+    cdef const real* g = b[1] + offset
+    cdef real* momentum_buffer = b[2] + offset
+    cdef real scale = <real> k[SCALE]
+    cdef real l2 = <real> k[L2]
+    cdef real lr = <real> k[COMMON]
+    cdef real momentum = <real> k[COMMON + 1]
+    cdef real intake = <real> (1 - k[COMMON + 1])
+    cdef real m
+    cdef Py_ssize_t i
+    for i in range(n):
+        m = lerp(momentum_buffer[i], gradient(p, g, i, scale, l2), momentum, intake)
+        momentum_buffer[i] = m
+        p[i] = p[i] - lr * sign(m)
+
+
+cdef hot lion(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:
+    cdef real* p = b[0] + offset
+    cdef const real* g = b[1] + offset
+    cdef real* m = b[2] + offset
+    cdef real scale = <real> k[SCALE]
+    cdef real l2 = <real> k[L2]
+    cdef real lr = <real> k[COMMON]
+    cdef real beta1 = <real> k[COMMON + 1]
+    cdef real intake1 = <real> (1 - k[COMMON + 1])
+    cdef real beta2 = <real> k[COMMON + 2]
+    cdef real intake2 = <real> (1 - k[COMMON + 2])
+    cdef real gi, mi
+    cdef Py_ssize_t i
+    for i in range(n):
+        gi = gradient(p, g, i, scale, l2)
+        mi = m[i]
+        m[i] = lerp(mi, gi, beta2, intake2)
+        p[i] = p[i] - lr * sign(lerp(mi, gi, beta1, intake1))
+
+
+cdef hot adabelief(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:
+    cdef real* p = b[0] + offset
+    cdef const real* g = b[1] + offset
+    cdef real* m = b[2] + offset
+    cdef real* s = b[3] + offset
+    cdef real scale = <real> k[SCALE]
+    cdef real l2 = <real> k[L2]
+    cdef real beta1 = <real> k[COMMON]
+    cdef real intake1 = <real> (1 - k[COMMON])
+    cdef real beta2 = <real> k[COMMON + 1]
+    cdef real intake2 = <real> (1 - k[COMMON + 1])
+    cdef real step = <real> k[COMMON + 2]
+    cdef real correction2 = <real> k[COMMON + 3]
+    cdef real floor = <real> k[COMMON + 4]
+    cdef real inner = <real> k[COMMON + 5]
+    cdef real eps = <real> k[COMMON + 6]
+    cdef real gi, mi, si
+    cdef Py_ssize_t i
+    for i in range(n):
+        gi = gradient(p, g, i, scale, l2)
+        mi = lerp(m[i], gi, beta1, intake1)
+        si = beta2 * s[i] + intake2 * (gi - mi) * (gi - mi) + floor
+        m[i] = mi
+        s[i] = si
+        p[i] = p[i] - step * mi / (sqrt_(si + inner) * correction2 + eps)
+
+
+cdef hot yogi(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:
+    cdef real* p = b[0] + offset
+    cdef const real* g = b[1] + offset
+    cdef real* m = b[2] + offset
+    cdef real* v = b[3] + offset
+    cdef real scale = <real> k[SCALE]
+    cdef real l2 = <real> k[L2]
+    cdef real beta1 = <real> k[COMMON]
+    cdef real intake1 = <real> (1 - k[COMMON])
+    cdef real intake2 = <real> (1 - k[COMMON + 1])
+    cdef real step = <real> k[COMMON + 2]
+    cdef real correction2 = <real> k[COMMON + 3]
+    cdef real inner = <real> k[COMMON + 4]
+    cdef real eps = <real> k[COMMON + 5]
+    cdef real gi, mi, vi, excess
+    cdef Py_ssize_t i
+    for i in range(n):
+        gi = gradient(p, g, i, scale, l2)
+        mi = lerp(m[i], gi, beta1, intake1)
+        excess = v[i] - gi * gi
+        vi = v[i] - intake2 * (copysign_(gi * gi, excess) if abs_(excess) > 0 else excess)
+        m[i] = mi
+        v[i] = vi
+        p[i] = p[i] - step * mi / (sqrt_(vi + inner) * correction2 + eps)
+
+
+cdef hot yogi_start(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:
+    cdef real* v = b[3] + offset
+    cdef real initial_accumulator = <real> k[COMMON + 6]
+    cdef Py_ssize_t i
+    for i in range(n):
+        v[i] = initial_accumulator
+
+
+cdef hot adan(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:
+    """Weight decay is the rule's own, in all its forms: l2, or a factor `before` or `after` the step."""
+    cdef real* p = b[0] + offset
+    cdef const real* g = b[1] + offset
+    cdef real* m = b[2] + offset
+    cdef real* d = b[3] + offset
+    cdef real* v = b[4] + offset
+    cdef real* previous = b[5] + offset
+    cdef real scale = <real> k[SCALE]
+    cdef real beta1 = <real> k[COMMON]
+    cdef real intake1 = <real> (1 - k[COMMON])
+    cdef real beta2 = <real> k[COMMON + 1]
+    cdef real intake2 = <real> (1 - k[COMMON + 1])
+    cdef real beta3 = <real> k[COMMON + 2]
+    cdef real intake3 = <real> (1 - k[COMMON + 2])
+    cdef real step1 = <real> k[COMMON + 3]
+    cdef real step2 = <real> k[COMMON + 4]
+    cdef real correction3 = <real> k[COMMON + 5]
+    cdef real inner = <real> k[COMMON + 6]
+    cdef real eps = <real> k[COMMON + 7]
+    cdef real l2 = <real> k[COMMON + 8]
+    cdef real before = <real> k[COMMON + 9]
+    cdef real after = <real> k[COMMON + 10]
+    cdef real first = <real> k[COMMON + 11]
+    cdef real gi, change, ahead, mi, di, vi
+    cdef Py_ssize_t i
+    for i in range(n):
+        gi = gradient(p, g, i, scale, l2)
+        change = gi - (gi if first != 0 else previous[i])
+        ahead = gi + beta2 * change
+        mi = lerp(m[i], gi, beta1, intake1)
+        di = lerp(d[i], change, beta2, intake2)
+        vi = beta3 * v[i] + intake3 * ahead * ahead
+        m[i] = mi
+        d[i] = di
+        v[i] = vi
+        previous[i] = gi
+        p[i] = after * (before * p[i] - (step1 * mi + step2 * di) / (sqrt_(vi + inner) * correction3 + eps))
+
+
+cdef hot ftrl(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:
+    cdef real* p = b[0] + offset
+    cdef const real* g = b[1] + offset
+    cdef real* z = b[2] + offset
+    cdef real* v = b[3] + offset
+    cdef real scale = <real> k[SCALE]
+    cdef real l2 = <real> k[L2]
+    cdef real rate = <real> k[COMMON]
+    cdef real stiffness = <real> k[COMMON + 1]
+    cdef real l1 = <real> k[COMMON + 2]
+    cdef real gi, vi, zi, root
+    cdef Py_ssize_t i
+    for i in range(n):
+        gi = gradient(p, g, i, scale, l2)
+        vi = v[i] + gi * gi
+        root = sqrt_(vi)
+        zi = z[i] + (gi - (root - sqrt_(v[i])) * rate * p[i])
+        z[i] = zi
+        v[i] = vi
+        p[i] = (copysign_(l1, zi) - zi) / (root * rate + stiffness) if not abs_(zi) <= l1 else <real> 0
+
+
+cdef hot ftrl_start(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:
+    """The z whose weights are p: where the gradients are zero, p stays."""
+    cdef const real* p = b[0] + offset
+    cdef real* z = b[2] + offset
+    cdef real stiffness = <real> k[COMMON + 1]
+    cdef real l1 = <real> k[COMMON + 2]
+    cdef Py_ssize_t i
+    for i in range(n):
+        z[i] = -(p[i] * stiffness + sign(p[i]) * l1)
+
+
+cdef hot sgd_schedule_free(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:
+    cdef real* y = b[0] + offset
+    cdef const real* g = b[1] + offset
+    cdef real* z = b[2] + offset
+    cdef real scale = <real> k[SCALE]
+    cdef real lr = <real> k[COMMON]
+    cdef real step = <real> k[COMMON + 1]
+    cdef real weight = <real> k[COMMON + 2]
+    cdef real rest = <real> (1 - k[COMMON + 2])
+    cdef real l2 = <real> k[COMMON + 3]
+    cdef real gi, zi
+    cdef Py_ssize_t i
+    for i in range(n):
+        gi = gradient(y, g, i, scale, l2)
+        zi = z[i]
+        z[i] = zi - lr * gi
+        y[i] = lerp(y[i], zi, rest, weight) - step * gi
+
+
+cdef hot adamw_schedule_free(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:
+    cdef real* y = b[0] + offset
+    cdef const real* g = b[1] + offset
+    cdef real* z = b[2] + offset
+    cdef real* v = b[3] + offset
+    cdef real scale = <real> k[SCALE]
+    cdef real lr = <real> k[COMMON]
+    cdef real step = <real> k[COMMON + 1]
+    cdef real weight = <real> k[COMMON + 2]
+    cdef real rest = <real> (1 - k[COMMON + 2])
+    cdef real l2 = <real> k[COMMON + 3]
+    cdef real decay = <real> k[COMMON + 4]
+    cdef real beta2 = <real> k[COMMON + 5]
+    cdef real intake2 = <real> (1 - k[COMMON + 5])
+    cdef real correction2 = <real> k[COMMON + 6]
+    cdef real inner = <real> k[COMMON + 7]
+    cdef real eps = <real> k[COMMON + 8]
+    cdef real gi, vi, zi, d
+    cdef Py_ssize_t i
+    for i in range(n):
+        gi = gradient(y, g, i, scale, l2)
+        vi = beta2 * v[i] + intake2 * gi * gi
+        d = gi / (sqrt_(vi + inner) * correction2 + eps)
+        d = d + decay * y[i] if decay != 0 else d
+        zi = z[i]
+        v[i] = vi
+        z[i] = zi - lr * d
+        y[i] = lerp(y[i], zi, rest, weight) - step * d
+
+
+cdef hot schedule_free_start(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:
+    cdef const real* y = b[0] + offset
+    cdef real* z = b[2] + offset
+    cdef Py_ssize_t i
+    for i in range(n):
+        z[i] = y[i]
+
+
 RULES = {
     "sgd": capsules(<void*> sgd[float], <void*> sgd[double], "fastopt.rule"),
     "sgd_momentum": capsules(<void*> sgd_momentum[float], <void*> sgd_momentum[double], "fastopt.rule"),
     "sgd_nesterov": capsules(<void*> sgd_nesterov[float], <void*> sgd_nesterov[double], "fastopt.rule"),
     "adam": capsules(<void*> adam[float], <void*> adam[double], "fastopt.rule"),
     "adam_amsgrad": capsules(<void*> adam_amsgrad[float], <void*> adam_amsgrad[double], "fastopt.rule"),
+    "sign_sgd": capsules(<void*> sign_sgd[float], <void*> sign_sgd[double], "fastopt.rule"),
+    "signum": capsules(<void*> signum[float], <void*> signum[double], "fastopt.rule"),
+    "lion": capsules(<void*> lion[float], <void*> lion[double], "fastopt.rule"),
+    "adabelief": capsules(<void*> adabelief[float], <void*> adabelief[double], "fastopt.rule"),
+    "yogi": capsules(<void*> yogi[float], <void*> yogi[double], "fastopt.rule"),
+    "yogi_start": capsules(<void*> yogi_start[float], <void*> yogi_start[double], "fastopt.rule"),
+    "adan": capsules(<void*> adan[float], <void*> adan[double], "fastopt.rule"),
+    "ftrl": capsules(<void*> ftrl[float], <void*> ftrl[double], "fastopt.rule"),
+    "ftrl_start": capsules(<void*> ftrl_start[float], <void*> ftrl_start[double], "fastopt.rule"),
+    "sgd_schedule_free": capsules(<void*> sgd_schedule_free[float], <void*> sgd_schedule_free[double], "fastopt.rule"),
+    "adamw_schedule_free": capsules(
+        <void*> adamw_schedule_free[float], <void*> adamw_schedule_free[double], "fastopt.rule"
+    ),
+    "schedule_free_start": capsules(
+        <void*> schedule_free_start[float], <void*> schedule_free_start[double], "fastopt.rule"
+    ),
 }
