@@ -1098,7 +1098,7 @@ cdef class Plan:
         for i in range(self.count):
             t = &self.tensor[i]
             t.steps += t.active
-            if t.active or t.recipe.joint:
+            if t.active or (t.recipe.joint and self.runs):
                 for j in range(MEMORY):
                     t.memory[j] = t.recipe.memory[j]
         self.close()

@@ -699,26 +699,19 @@ class Prodigy(Optimizer):
 class ScheduleFree(Optimizer):
     """Defazio et al. (2024): p holds y, where gradients are taken, between z, which moves, and x, the average of z.
 
-    The average weighs step t by t^r times a power of the largest rate so far. All steps count, as in the reference
-    package, also those without a gradient for some parameter.
+    The average weighs step t by t^r times a power of the largest rate so far. A parameter counts the steps in which it
+    has a gradient; the reference package counts all.
     """
 
-    steps: int = field(init=False, default=0)
-    weight_sum: float = field(init=False, default=0)
-    lr_max: float = field(init=False, default=0)
-
-    def prepare(self, group):
-        self.steps += 1
-        self.rate = self.lr * min(1, self.steps / max(1, self.warmup_steps))
-        self.lr_max = max(self.lr_max, self.rate)
-        weight = self.steps**self.r * self.lr_max**self.weight_lr_power
-        self.weight_sum += weight
-        self.share = weight / self.weight_sum if self.weight_sum else 0
-
-    def descend(self, p, g, state):
-        z, c = state.get("z", p), self.share
-        state["z"] = z - self.rate * g
-        p[...] = (1 - c) * p + c * z - self.rate * (1 - self.beta * (1 - c)) * g
+    def descend(self, p, direction, state):
+        rate = self.lr * min(1, state["step"] / max(1, self.warmup_steps))
+        state["lr_max"] = max(state.get("lr_max", 0), rate)
+        weight = state["step"] ** self.r * state["lr_max"] ** self.weight_lr_power
+        state["weight_sum"] = state.get("weight_sum", 0) + weight
+        c = weight / state["weight_sum"] if weight else 0
+        z = state.get("z", p)
+        state["z"] = z - rate * direction
+        p[...] = (1 - c) * p + c * z - rate * (1 - self.beta * (1 - c)) * direction
 
     def smooth(self, p, state):
         super().smooth(p, state)
@@ -742,6 +735,7 @@ class SGDScheduleFree(ScheduleFree):
         return self.momentum
 
     def update(self, p, g, state):
+        tick(state)
         self.descend(p, g, state)
 
 
@@ -765,5 +759,5 @@ class AdamWScheduleFree(ScheduleFree):
 
     def update(self, p, g, state):
         beta2 = self.betas[1]
-        v = moving(state, "exp_avg_sq", beta2, g**2)
-        self.descend(p, g / self.root(v, 1 - beta2**self.steps) + self.own_decay * p, state)
+        t, v = tick(state), moving(state, "exp_avg_sq", beta2, g**2)
+        self.descend(p, g / self.root(v, 1 - beta2**t) + self.own_decay * p, state)

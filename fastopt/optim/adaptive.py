@@ -230,7 +230,7 @@ class Adan(Optimizer):
     array([ 0.9, -1.9])
     """
 
-    _own = frozenset({"weight_decay"})
+    _own = frozenset({"weight_decay", "decay_mode"})
     _eps_modes = True
 
     def __init__(

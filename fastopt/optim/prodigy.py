@@ -64,9 +64,9 @@ class Prodigy(Optimizer):
 
     Notes
     -----
-    State: ``exp_avg``, ``exp_avg_sq``, ``s``, ``p0`` and the numbers ``d``, ``d_max``, ``d_numerator``, the same for
-    all parameters of a group: ``opt.state[0]["d"] * lr`` is the rate in use. Not in torch. The reference package shares
-    one d among all groups, here each group has its own.
+    State: ``exp_avg``, ``exp_avg_sq``, ``s``, ``p0`` and the numbers ``d``, ``d_max``, ``d_numerator``, ``k`` (steps),
+    the same for all parameters of a group: ``opt.state[0]["d"] * lr`` is the rate in use. Not in torch. The reference
+    package shares one d among all groups, here each group has its own.
 
     References
     ----------
@@ -82,7 +82,7 @@ class Prodigy(Optimizer):
     """
 
     _own = frozenset({"weight_decay", "decay_mode"})
-    _memory: ClassVar[dict[str, float]] = {"d": 0.0, "d_max": 0.0, "d_numerator": 0.0}
+    _memory: ClassVar[dict[str, float]] = {"d": 0.0, "d_max": 0.0, "d_numerator": 0.0, "k": 0.0}
 
     def __init__(
         self,
@@ -135,11 +135,11 @@ class Prodigy(Optimizer):
     ) -> tuple[Rule, tuple[float, ...], tuple[float, ...]]:
         beta1, beta2 = group["betas"]
         beta3, d0 = group["beta3"], group["d0"]
-        d, d_max, numerator = memory
+        d, d_max, numerator, k = memory
         d, d_max = d or d0, d_max or d0
         dlr = d * group["lr"]
         if group["use_bias_correction"]:
-            dlr *= (1 - beta2**t) ** 0.5 / (1 - beta1**t)
+            dlr *= (1 - beta2 ** (k + 1)) ** 0.5 / (1 - beta1 ** (k + 1))
         coupled = group.get("decay_mode") == "l2"
         scalars = (
             beta1,
@@ -158,4 +158,4 @@ class Prodigy(Optimizer):
             d_max,
             group["weight_decay"] if coupled else 0,
         )
-        return PLAIN, scalars, memory
+        return PLAIN, scalars, (d, d_max, numerator, k + 1)
