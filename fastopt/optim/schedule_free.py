@@ -134,7 +134,7 @@ class SGDScheduleFree(Optimizer):
         _check_averaging(group, "SGDScheduleFree")
 
     @staticmethod
-    def _scalars(  # type: ignore[override]
+    def _scalars(
         group: dict[str, Any], t: int, memory: tuple[float, ...]
     ) -> tuple[Rule, tuple[float, ...], tuple[float, ...]]:
         scalars, memory = _average(group, t, memory, group["lr"], group["momentum"])
@@ -246,7 +246,7 @@ class AdamWScheduleFree(Optimizer):
         _check_averaging(group, owner)
 
     @staticmethod
-    def _scalars(  # type: ignore[override]
+    def _scalars(
         group: dict[str, Any], t: int, memory: tuple[float, ...]
     ) -> tuple[Rule, tuple[float, ...], tuple[float, ...]]:
         beta1, beta2 = group["betas"]
