@@ -80,6 +80,8 @@ class FTRL(Optimizer):
         check_number(group["lr"], "Invalid learning rate", "FTRL", "lr", low_open=True)
         check_number(group["beta"], "Invalid beta value", "FTRL", "beta", low_open=True)
         check_number(group["l2"], "Invalid l2 value", "FTRL", "l2")
+        if group.get("decay_mode") == "decoupled":
+            raise ValueError("FTRL works its parameters out anew, which decay_mode='decoupled' contradicts: use l2")
 
     @staticmethod
     def _scalars(group: dict[str, Any], t: int) -> tuple[Rule, tuple[float, ...]]:
