@@ -703,6 +703,10 @@ class ScheduleFree(Optimizer):
     has a gradient; the reference package counts all.
     """
 
+    @property
+    def decay(self):  # at y in any mode, since shrinking y alone would leave z behind
+        return "own" if self.decays_itself and self.decay_mode != "l2" else "l2"
+
     def descend(self, p, direction, state):
         rate = self.lr * min(1, state["step"] / max(1, self.warmup_steps))
         state["lr_max"] = max(state.get("lr_max", 0), rate)

@@ -141,6 +141,8 @@ class SGDScheduleFree(Optimizer):
         return SGD, (*scalars, group["weight_decay"]), memory
 
     def _averaged(self, group: Mapping[str, Any], param: Array, state: Mapping[str, Any]) -> Array:
+        if "average" in state:
+            return super()._averaged(group, param, state)
         group = resolved(dict(group), max(state.get("step", 0) - 1, 0))
         return _averaged(group["momentum"], param, state)
 
@@ -257,5 +259,7 @@ class AdamWScheduleFree(Optimizer):
         return ADAMW, (*scalars, *decay, beta2, correction2, *eps_terms(group, correction2)), memory
 
     def _averaged(self, group: Mapping[str, Any], param: Array, state: Mapping[str, Any]) -> Array:
+        if "average" in state:
+            return super()._averaged(group, param, state)
         group = resolved(dict(group), max(state.get("step", 0) - 1, 0))
         return _averaged(group["betas"][0], param, state)
