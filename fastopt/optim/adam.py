@@ -403,7 +403,7 @@ class NAdam(Optimizer):
         check_flag(group["decoupled_weight_decay"], owner, "decoupled_weight_decay")
 
     @staticmethod
-    def _scalars(  # type: ignore[override]
+    def _scalars(
         group: dict[str, Any], t: int, memory: tuple[float, ...]
     ) -> tuple[Rule, tuple[float, ...], tuple[float, ...]]:
         beta1, beta2 = group["betas"]
