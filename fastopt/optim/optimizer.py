@@ -238,7 +238,7 @@ class Optimizer:
             raise ValueError("a parameter group needs 'params'")
         members, names, sources = _as_members(param_group["params"])
         group = {**param_group, **{k: v for k, v in self.defaults.items() if k not in param_group}}
-        group = {k: _plain(v) for k, v in group.items()} | {"params": members}
+        group = {k: plain(v) for k, v in group.items()} | {"params": members}
         if names:
             group["param_names"] = names
         if self.param_groups and ("param_names" in self.param_groups[0]) != bool(names):
@@ -528,11 +528,8 @@ class Optimizer:
         check_choice(match, ("position", "name"), "load_state_dict", "match")
         for hook in self._hooked("load_state_dict_pre"):
             state_dict = _or(hook(self, state_dict), state_dict)
-        if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= state_dict.keys():
-            raise TypeError("a state dict is a mapping with 'state' and 'param_groups'")
+        check_state_dict(state_dict)
         saved, state = state_dict["param_groups"], state_dict["state"]
-        if not isinstance(state, Mapping):
-            raise TypeError(f"the 'state' of a state dict is a mapping, not {type(state).__name__}")
         sizes = [len(group["params"]) for group in saved]
         strangers = state.keys() - {i for group in saved for i in group["params"]}
         if strangers:
@@ -559,7 +556,7 @@ class Optimizer:
             origin = next((source[0] for source in here if source is not None), None)
             group, taken = dict(plan.group), plan.accumulated
             if origin is not None:
-                loaded = {key: _plain(value) for key, value in _hyperparameters(saved[origin], copied=True).items()}
+                loaded = {key: plain(value) for key, value in _hyperparameters(saved[origin], copied=True).items()}
                 taken = loaded.pop("accumulated", 0)
                 group |= loaded | {key: plan.group[key] for key in ("params", "param_names") if key in plan.group}
                 self._check(resolved(group, 0))
@@ -593,7 +590,7 @@ class Optimizer:
         self, plan: Plan, group: dict[str, Any], entries: list[Mapping[str, Any]], first: int
     ) -> tuple[list[tuple[int, int, list[float]]], dict[str, list[Array | None]]]:
         """Counts, scalars and new buffers for the parameters of `plan`, from their saved entries."""
-        plain = {"step", "accumulated", "trained", *self._memory}
+        scalar = {"step", "accumulated", "trained", *self._memory}
         buffers: dict[str, list[Array | None]] = {}
         scalars = []
         for i, (entry, param) in enumerate(zip(entries, plan.params, strict=True)):
@@ -606,7 +603,7 @@ class Optimizer:
                 raise ValueError(f"the state of parameter {first + i} lacks {', '.join(map(repr, lacking))}")
             memory = [float(entry.get(name, value)) for name, value in self._memory.items()]
             scalars.append((int(step), int(pending), memory))
-            for name in entry.keys() - plain:
+            for name in entry.keys() - scalar:
                 if name not in buffers:
                     buffers[name] = plan.zeros(name)
                 buffer, value = buffers[name][i], np.asarray(entry[name])
@@ -651,12 +648,20 @@ def _rebuilt(cls: type[Optimizer], defaults: dict[str, Any], groups: list[dict[s
     return optimizer
 
 
-def _plain(value: Any) -> Any:
+def check_state_dict(state_dict: Any) -> None:
+    """Refuse what is no state dict."""
+    if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= state_dict.keys():
+        raise TypeError("a state dict is a mapping with 'state' and 'param_groups'")
+    if not isinstance(state_dict["state"], Mapping):
+        raise TypeError(f"the 'state' of a state dict is a mapping, not {type(state_dict['state']).__name__}")
+
+
+def plain(value: Any) -> Any:
     """Numbers as Python's own: NumPy's would compute a step's scalars in their own precision."""
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         return value.item()
     if type(value) in (tuple, list):
-        return type(value)(map(_plain, value))
+        return type(value)(map(plain, value))
     return value
 
 
