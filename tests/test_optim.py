@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import numpy as np
-import oracles
+import optim_oracles
 import pytest
 
 import fastopt as fo
@@ -63,7 +63,7 @@ def close(actual, expected, dtype, scale):
 
 def test_every_optimizer_has_an_oracle():
     for name in OPTIMIZERS:
-        assert hasattr(oracles, name), f"tests/oracles.py lacks {name}"
+        assert hasattr(optim_oracles, name), f"tests/optim_oracles.py lacks {name}"
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -73,7 +73,7 @@ def test_optimizer_follows_its_oracle(name, options, dtype):
     params = [rng.standard_normal(n).astype(dtype) for n in SIZES]
     expected = [param.astype(np.float64) for param in params]
     opt = getattr(fo, name)(params, lr=0.01, **options)
-    oracle = getattr(oracles, name)(lr=0.01, **options)
+    oracle = getattr(optim_oracles, name)(lr=0.01, **options)
     scale = 1.0
     for step in range(STEPS):
         grads = [rng.standard_normal(n).astype(dtype) for n in SIZES]

@@ -3,6 +3,7 @@
 from itertools import product
 
 import numpy as np
+import optim_oracles
 import oracles
 import pytest
 from numpy.testing import assert_allclose
@@ -10,21 +11,106 @@ from numpy.testing import assert_allclose
 EXACT = 1e-15
 PEER = 1e-12
 
-SGD_OPTIONS = [
-    {"lr": 0.1, "momentum": m, "dampening": d, "weight_decay": w, "nesterov": n, "maximize": x}
-    for m, d, w, n, x in product((0, 0.9), (0, 0.5), (0, 0.1), (False, True), (False, True))
-    if not n or (m and not d)
-]
-ADAM_OPTIONS = [
-    {"lr": 0.01, "betas": b, "eps": e, "weight_decay": w, "amsgrad": a, "maximize": x}
-    for b, e, w, a, x in product(((0.9, 0.999), (0.5, 0.8)), (1e-8, 0.1), (0, 0.1), (False, True), (False, True))
-]
+BETAS = ((0.9, 0.999), (0.5, 0.8))
+BOTH = (False, True)
+TORCH = {  # every combination of these, and the defaults, is held to torch
+    "SGD": {
+        "lr": (0.1,),
+        "momentum": (0, 0.9),
+        "dampening": (0, 0.5),
+        "weight_decay": (0, 0.1),
+        "nesterov": BOTH,
+        "maximize": BOTH,
+    },
+    "ASGD": {
+        "lr": (0.1,),
+        "lambd": (1e-4, 0.1),
+        "alpha": (0.75, 0.5),
+        "t0": (1e6, 5.0),
+        "weight_decay": (0, 0.1),
+        "maximize": BOTH,
+    },
+    "Rprop": {
+        "lr": (0.1,),
+        "etas": ((0.5, 1.2), (0.3, 1.5)),
+        "step_sizes": ((1e-6, 50), (0.05, 0.2)),
+        "maximize": BOTH,
+    },
+    "Adagrad": {
+        "lr": (0.1,),
+        "lr_decay": (0, 0.1),
+        "weight_decay": (0, 0.1),
+        "initial_accumulator_value": (0, 0.5),
+        "eps": (1e-10, 0.1),
+        "maximize": BOTH,
+    },
+    "Adadelta": {"rho": (0.9, 0.5), "eps": (1e-6, 0.1), "weight_decay": (0, 0.1), "maximize": BOTH},
+    "RMSprop": {
+        "alpha": (0.99, 0.5),
+        "eps": (1e-8, 0.1),
+        "weight_decay": (0, 0.1),
+        "momentum": (0, 0.9),
+        "centered": BOTH,
+        "maximize": BOTH,
+    },
+    "Adam": {
+        "lr": (0.01,),
+        "betas": BETAS,
+        "eps": (1e-8, 0.1),
+        "weight_decay": (0, 0.1),
+        "amsgrad": BOTH,
+        "maximize": BOTH,
+        "decoupled_weight_decay": BOTH,
+    },
+    "AdamW": {
+        "lr": (0.01,),
+        "betas": BETAS,
+        "eps": (1e-8, 0.1),
+        "weight_decay": (0, 0.1),
+        "amsgrad": BOTH,
+        "maximize": BOTH,
+    },
+    "Adamax": {"betas": BETAS, "eps": (1e-8, 0.1), "weight_decay": (0, 0.1), "maximize": BOTH},
+    "NAdam": {
+        "betas": BETAS,
+        "eps": (1e-8, 0.1),
+        "weight_decay": (0, 0.1),
+        "momentum_decay": (4e-3, 0.1),
+        "decoupled_weight_decay": BOTH,
+        "maximize": BOTH,
+    },
+    "RAdam": {
+        "betas": (*BETAS, (0.9, 0.6)),  # the last never rectifies
+        "eps": (1e-8, 0.1),
+        "weight_decay": (0, 0.1),
+        "decoupled_weight_decay": BOTH,
+        "maximize": BOTH,
+    },
+    "Adafactor": {
+        "lr": (0.01, 2.0),
+        "beta2_decay": (-0.8, -0.5),
+        "eps": ((None, 1e-3), (1e-2, 0.5)),
+        "d": (1.0, 1.2),
+        "weight_decay": (0, 0.1),
+        "maximize": BOTH,
+    },
+    "Muon": {
+        "lr": (0.01,),
+        "weight_decay": (0, 0.1),
+        "momentum": (0.95, 0.5),
+        "nesterov": BOTH,
+        "ns_steps": (5, 2),
+        "adjust_lr_fn": (None, "original", "match_rms_adamw"),
+    },
+}
 OPTIMIZERS = [
-    *(("SGD", options) for options in ({}, *SGD_OPTIONS)),
-    *(("Adam", options) for options in ({}, *ADAM_OPTIONS)),
-    *(("Adam", options | {"decoupled_weight_decay": True}) for options in ADAM_OPTIONS),
-    *(("AdamW", options) for options in ({}, *ADAM_OPTIONS)),
+    (name, options)
+    for name, table in TORCH.items()
+    for options in ({}, *(dict(zip(table, values, strict=True)) for values in product(*table.values())))
+    if not options.get("nesterov") or (options["momentum"] and not options.get("dampening"))
 ]
+SHAPES = {"Muon": ((3, 3), (4, 2), (2, 5))}  # torch's takes matrices only
+ONE_RATE = ("ASGD",)  # torch's takes a new rate one step late
 CROSS_ENTROPY_OPTIONS = [
     {"weight": w, "reduction": r, "label_smoothing": s}
     for w, r, s in product((None, [1.0, 2.0, 0.0, 0.5]), ("none", "sum", "mean"), (0.0, 0.1, 1.0))
@@ -53,7 +139,7 @@ def complex_step(loss, z, target):
 
 def test_sgd_with_momentum_matches_the_sequence_worked_by_hand():
     # buffer: 1, 0.5*1 + 0.75*1 = 1.25, 0.5*1.25 + 0.75*2 = 2.125; each step subtracts half of it
-    sgd, p = oracles.SGD(lr=0.5, momentum=0.5, dampening=0.25), np.array([1.0])
+    sgd, p = optim_oracles.SGD(lr=0.5, momentum=0.5, dampening=0.25), np.array([1.0])
     seen = []
     for g in (1.0, 1.0, 2.0):
         sgd.step([p], [np.array([g])])
@@ -62,7 +148,7 @@ def test_sgd_with_momentum_matches_the_sequence_worked_by_hand():
 
 
 def test_sgd_with_nesterov_looks_ahead():
-    sgd, p = oracles.SGD(lr=0.5, momentum=0.5, nesterov=True), np.array([1.0])
+    sgd, p = optim_oracles.SGD(lr=0.5, momentum=0.5, nesterov=True), np.array([1.0])
     sgd.step([p], [np.array([1.0])])
     assert p == 1 - 0.5 * (1 + 0.5 * 1)
     sgd.step([p], [np.array([1.0])])
@@ -72,19 +158,19 @@ def test_sgd_with_nesterov_looks_ahead():
 def test_sgd_decays_towards_zero_whichever_way_it_goes():
     for maximize, expected in ((False, 2 - 0.5 * (1 + 0.5)), (True, 2 - 0.5 * (1 - 0.5))):
         p = np.array([2.0])
-        oracles.SGD(lr=0.5, weight_decay=0.5, maximize=maximize).step([p], [np.array([0.5])])
+        optim_oracles.SGD(lr=0.5, weight_decay=0.5, maximize=maximize).step([p], [np.array([0.5])])
         assert p == expected
 
 
 def test_first_adam_step_is_lr_against_the_sign():
     p, g = np.zeros(3), np.array([1e3, -1.0, 1e-3])
-    oracles.Adam(lr=0.1, eps=1e-8).step([p], [g])
+    optim_oracles.Adam(lr=0.1, eps=1e-8).step([p], [g])
     assert_allclose(p, -0.1 * g / (np.abs(g) + 1e-8), rtol=EXACT)
 
 
 def test_second_adam_step_matches_the_fractions_worked_by_hand():
     # beta1 = 1/2, beta2 = 3/4, g = 1 then -2: m = -3/4, v = 19/16, corrected by 3/4 and 7/16
-    adam, p = oracles.Adam(lr=1.0, betas=(0.5, 0.75), eps=0.0), np.zeros(1)
+    adam, p = optim_oracles.Adam(lr=1.0, betas=(0.5, 0.75), eps=0.0), np.zeros(1)
     adam.step([p], [np.array([1.0])])
     adam.step([p], [np.array([-2.0])])
     assert adam.state[0]["exp_avg"] == -0.75
@@ -93,7 +179,7 @@ def test_second_adam_step_matches_the_fractions_worked_by_hand():
 
 
 def test_amsgrad_remembers_the_largest_second_moment():
-    adam, p = oracles.Adam(lr=1.0, betas=(0.0, 0.5), eps=0.0, amsgrad=True), np.zeros(1)
+    adam, p = optim_oracles.Adam(lr=1.0, betas=(0.0, 0.5), eps=0.0, amsgrad=True), np.zeros(1)
     adam.step([p], [np.array([2.0])])
     adam.step([p], [np.array([1.0])])  # v = 1.5 < 2, corrected by 3/4
     assert adam.state[0]["max_exp_avg_sq"] == 2
@@ -102,15 +188,15 @@ def test_amsgrad_remembers_the_largest_second_moment():
 
 def test_adamw_decays_the_weight_and_adam_the_gradient():
     w, adam = np.array([2.0]), np.array([2.0])
-    oracles.AdamW(lr=0.1, weight_decay=0.5, eps=0.0).step([w], [np.array([1.0])])
-    oracles.Adam(lr=0.1, weight_decay=0.5, eps=0.0).step([adam], [np.array([-3.0])])
+    optim_oracles.AdamW(lr=0.1, weight_decay=0.5, eps=0.0).step([w], [np.array([1.0])])
+    optim_oracles.Adam(lr=0.1, weight_decay=0.5, eps=0.0).step([adam], [np.array([-3.0])])
     assert_allclose(w, 2 * (1 - 0.05) - 0.1, rtol=EXACT)
     assert_allclose(adam, 2 + 0.1, rtol=EXACT)  # g = -3 + 0.5*2 < 0
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
 def test_a_missing_gradient_leaves_parameter_state_and_count_alone(name):
-    optimizer = getattr(oracles, name)(lr=0.1)
+    optimizer = getattr(optim_oracles, name)(lr=0.1)
     p, q = np.ones(2), np.ones(2)
     optimizer.step([p, q], [np.ones(2), None])
     assert (q == 1).all() and optimizer.state[1] == {}
@@ -204,29 +290,72 @@ def test_schedules_by_hand():
     assert_allclose(cosine, [1.0, 0.8, 0.4, 0.2, 0.4, 0.8, 1.0], rtol=EXACT)
 
 
+@pytest.fixture
+def torch(monkeypatch):
+    """torch, computing in double also where it has float32 scalars (ASGD, NAdam) and bfloat16 matrices (Muon)."""
+    torch = pytest.importorskip("torch")
+    torch.set_default_dtype(torch.float64)
+    monkeypatch.setattr(torch.Tensor, "bfloat16", torch.Tensor.clone)
+    yield torch
+    torch.set_default_dtype(torch.float32)
+
+
+def assert_same_run(ours, theirs, state, peer_state):
+    for p, q, mine in zip(ours, theirs, state, strict=True):
+        assert_allclose(p, q.detach().numpy(), rtol=0, atol=PEER * np.abs(p).max())
+        assert mine.keys() == peer_state[q].keys()
+        for key, value in mine.items():
+            assert_allclose(value, peer_state[q][key], rtol=0, atol=PEER * np.abs(value).max())
+
+
 @pytest.mark.peers
 @pytest.mark.parametrize(("name", "options"), OPTIMIZERS, ids=str)
-def test_optimizer_follows_torch(name, options):
-    torch = pytest.importorskip("torch")
+def test_optimizer_follows_torch(torch, name, options):
     rng = np.random.default_rng(2)
-    ours = [rng.normal(size=shape) for shape in ((), 3, (4, 5))]
+    ours = [rng.normal(size=shape) for shape in SHAPES.get(name, ((), 3, (4, 5)))]
     theirs = [torch.tensor(p, requires_grad=True) for p in ours]
-    optimizer = getattr(oracles, name)(**options)
+    optimizer = getattr(optim_oracles, name)(**options)
     peer = getattr(torch.optim, name)(theirs, **options)
-    for t in range(100):
+    for t in range(50):
         grads = [rng.normal(size=p.shape) if rng.random() < 0.9 else None for p in ours]
         for p, g in zip(theirs, grads, strict=True):
             p.grad = None if g is None else torch.tensor(g)
-        if t == 50:
+        if t == 25 and name not in ONE_RATE:
             optimizer.lr = peer.param_groups[0]["lr"] = 0.02
         optimizer.step(ours, grads)
         peer.step()
-    for p, q, state in zip(ours, theirs, optimizer.state, strict=True):
-        assert_allclose(p, q.detach().numpy(), rtol=0, atol=PEER * np.abs(p).max())
-        assert state.keys() == peer.state[q].keys()
-        for key, value in state.items():
-            scale = np.abs(value).max()
-            assert_allclose(value, peer.state[q][key].numpy(), rtol=0, atol=PEER * scale)
+    assert_same_run(ours, theirs, optimizer.state, peer.state)
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("options", [{}, {"betas": (0.5, 0.8), "eps": 0.1, "maximize": True}], ids=str)
+def test_sparse_adam_follows_torch(torch, options):
+    rng = np.random.default_rng(6)
+    ours = [rng.normal(size=(6, 2)), rng.normal(size=4)]
+    theirs = [torch.tensor(p, requires_grad=True) for p in ours]
+    optimizer, peer = optim_oracles.SparseAdam(**options), torch.optim.SparseAdam(theirs, **options)
+    for t in range(50):
+        rows = [rng.integers(len(p), size=t % 5) for p in ours]  # some twice, and every fifth time none
+        grads = [(i, rng.normal(size=(len(i), *p.shape[1:]))) for i, p in zip(rows, ours, strict=True)]
+        for p, (i, values) in zip(theirs, grads, strict=True):
+            p.grad = torch.sparse_coo_tensor(i[None], values, p.shape, check_invariants=True)
+        optimizer.step(ours, grads)
+        peer.step()
+    assert_same_run(ours, theirs, optimizer.state, peer.state)
+
+
+@pytest.mark.peers
+def test_adafactor_follows_torch_in_more_dimensions(torch):
+    rng = np.random.default_rng(7)
+    ours = [rng.normal(size=(2, 3, 4))]
+    theirs = [torch.tensor(ours[0], requires_grad=True)]
+    optimizer, peer = optim_oracles.Adafactor(), torch.optim.Adafactor(theirs)
+    for _ in range(10):
+        grads = [rng.normal(size=(2, 3, 4))]
+        theirs[0].grad = torch.tensor(grads[0])
+        optimizer.step(ours, grads)
+        peer.step()
+    assert_same_run(ours, theirs, optimizer.state, peer.state)
 
 
 @pytest.mark.peers
