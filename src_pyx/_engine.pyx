@@ -1118,7 +1118,7 @@ cdef class Engine:
     """The plans of one optimizer, stepped together or not at all."""
     cdef readonly list plans
     cdef public Py_ssize_t skipped         # steps whose gradients were not finite
-    cdef readonly object norm              # of the gradients, where it was clipped last
+    cdef public object norm                # of the gradients, where it was clipped last
     cdef Span span
     cdef Py_ssize_t count
     cdef PyThread_type_lock lock

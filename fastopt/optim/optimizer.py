@@ -487,6 +487,12 @@ class Optimizer:
         """
         for hook in self._hooked("state_dict_pre"):
             hook(self)
+        state_dict = self._state_dict()
+        for hook in self._hooked("state_dict_post"):
+            state_dict = _or(hook(self, state_dict), state_dict)
+        return state_dict
+
+    def _state_dict(self) -> StateDict:
         self._engine.prepare()  # a hyperparameter set by hand may ask for one more buffer
         state = {i: {name: copy.copy(value) for name, value in entry.items()} for i, entry in self.state.items()}
         groups = []
@@ -504,8 +510,6 @@ class Optimizer:
         for i, array in enumerate(self._stash or ()):
             if i in state:
                 state[i]["trained"] = array.copy()
-        for hook in self._hooked("state_dict_post"):
-            state_dict = _or(hook(self, state_dict), state_dict)
         return state_dict
 
     def load_state_dict(self, state_dict: StateDict, match: str = "position", strict: bool = True) -> None:
@@ -629,10 +633,12 @@ class Optimizer:
         for group, given in zip(self.param_groups, self._given, strict=True):
             members = list(zip(group["param_names"], group["params"], strict=True)) if "param_names" in group else None
             groups.append({**_hyperparameters(group), "params": given or members or group["params"]})
-        return _rebuilt, (type(self), self.defaults, groups), self.state_dict()
+        return _rebuilt, (type(self), groups), (self.defaults, self._state_dict(), self.last_grad_norm)
 
-    def __setstate__(self, state_dict: StateDict) -> None:
-        self.load_state_dict(state_dict)
+    def __setstate__(self, state: tuple[dict[str, Any], StateDict, float | None]) -> None:
+        self.defaults = {**state[0]}
+        self.load_state_dict(state[1])
+        self._engine.norm = state[2]
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
@@ -642,9 +648,9 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
-def _rebuilt(cls: type[Optimizer], defaults: dict[str, Any], groups: list[dict[str, Any]]) -> Optimizer:
+def _rebuilt(cls: type[Optimizer], groups: list[dict[str, Any]]) -> Optimizer:
     optimizer = cls.__new__(cls)
-    Optimizer.__init__(optimizer, groups, {**defaults})
+    Optimizer.__init__(optimizer, groups, {})
     return optimizer
 
 
