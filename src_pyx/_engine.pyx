@@ -50,7 +50,7 @@ cdef enum:
     MAX_SCALARS = 40
     MAX_PASSES = 10
     MEMORY = 4
-    PIECE = CHUNK // 4       # of a chunk, where buffers are converted on the way
+    PIECE = CHUNK // 4       # of a chunk, where buffers are converted on the way, and in sums, to be the same there
     UPDATABLE = READABLE | WRITEABLE
     NOGIL_MIN = 1 << 12      # below this many, releasing the GIL costs more than the kernel
 
@@ -308,6 +308,7 @@ cdef class Plan:
     cdef Py_ssize_t parts    # steps accumulated, with this one
     cdef Py_ssize_t taken    # of them, before this one
     cdef bint adds           # accumulates
+    cdef bint settles        # has rules that measure
     cdef bint finite         # its gradients are
     cdef bint guarded        # is skipped if a gradient is not finite
     cdef double limit        # on the norm of the gradient
@@ -580,7 +581,7 @@ cdef class Plan:
             if k[DECAY] != 1:
                 recipe.passes[single][n] = decay[single]
                 n += 1
-            recipe.before = n
+            recipe.before = n if rule.has_measure else 0
             recipe.measure[single] = rule.measure[single]
             recipe.passes[single][n] = rule.update[single]
             n += 1
@@ -693,8 +694,10 @@ cdef class Plan:
                 t.recipe = self.recipe + j
                 if i == j:
                     self.write(self.recipe + j, i)
+        self.settles = False
         for i in range(self.count):  # scalars that depend on a tensor's sums are its own
             t = &self.tensor[i]
+            self.settles = self.settles or t.recipe.settle != NULL
             if t.recipe != self.recipe + i and t.recipe.settle != NULL and not t.recipe.joint:
                 self.recipe[i] = t.recipe[0]
                 t.recipe = self.recipe + i
@@ -856,7 +859,7 @@ cdef class Plan:
             self.chunks += self.run[r].chunks
 
     cdef bint measured(self) noexcept nogil:
-        return self.guarded or self.limit < INFINITY or (self.count > 0 and self.recipe.settle != NULL)
+        return self.guarded or self.limit < INFINITY or self.settles
 
     cdef int reserve(self) except -1:
         """Room for the sums of every chunk."""
@@ -886,6 +889,8 @@ cdef class Plan:
         if self.phase == NORM:
             last = 0
         elif self.phase == BEFORE:
+            if recipe.settle == NULL:
+                return
             last = recipe.before
         elif self.phase == START:
             last = recipe.starts
@@ -894,7 +899,7 @@ cdef class Plan:
             for p in range(SUMS):
                 sums[p] = 0
         if t.direct:
-            grain = high - low if last - first == 1 or sums != NULL or t.whole else CHUNK
+            grain = PIECE if sums != NULL else high - low if last - first == 1 or t.whole else CHUNK
             while low < high:
                 size = min(grain, high - low)
                 for p in range(first, last):
@@ -1072,7 +1077,7 @@ cdef class Plan:
             if t.active and t.rows != NULL and t.steps == 0 and t.recipe.starts:
                 self.phase = START
                 self.pass_over(t, 0, t.n, 0)
-        if self.recipe.settle == NULL:
+        if not self.settles:
             self.take(ALL, threads)
         elif self.runs:
             self.take(BEFORE, threads)
@@ -1084,8 +1089,9 @@ cdef class Plan:
             else:
                 for i in range(self.runs):
                     t = self.run[i].tensor
-                    self.total(i, i + 1, sums)
-                    t.recipe.settle(sums, t.recipe.k, t.recipe.memory)
+                    if t.recipe.settle != NULL:
+                        self.total(i, i + 1, sums)
+                        t.recipe.settle(sums, t.recipe.k, t.recipe.memory)
             self.take(UPDATE, threads)
         for i in range(self.count):
             t = &self.tensor[i]

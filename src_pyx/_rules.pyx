@@ -4,12 +4,7 @@
 A rule assumes what the engine has checked: buffers of one dtype and length, aligned, contiguous, none overlapping.
 k[0..COMMON) are the options every rule shares (see _core.pxd), the rule's own scalars follow.
 """
-from _core cimport COMMON, L2, SCALE, capsules, hot, lerp, real, sqrt_
-
-
-cdef inline real gradient(const real* p, const real* g, Py_ssize_t i, real scale, real l2) noexcept nogil:
-    """The gradient as every rule sees it: sign (maximize) and coupled weight decay cost one line here, none there."""
-    return scale * g[i] + l2 * p[i] if l2 != 0 else scale * g[i]  # 0 times an infinite p would be NaN
+from _core cimport COMMON, L2, SCALE, capsules, gradient, hot, lerp, real, sqrt_
 
 
 cdef hot sgd(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:

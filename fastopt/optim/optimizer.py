@@ -122,6 +122,11 @@ class Optimizer:
     state is matched by position only.
     """
 
+    # _scalars(group, t): the rule of step t and its scalars. With `_memory`, whose values after step t - 1 it is then
+    # given, it returns one thing more: those after step t. With `_by_shape` the last argument is the parameter's shape,
+    # and _state_shape(name, shape) says of what shape a buffer is, or None if this parameter has none.
+    _scalars: ClassVar[Callable[..., tuple[Any, ...]]]
+    _state_shape: ClassVar[Callable[..., tuple[int, ...] | None]]
     _own: ClassVar[frozenset[str]] = frozenset()  # options that the rule handles itself
     _memory: ClassVar[dict[str, float]] = {}  # scalars in each parameter's state, as they start
     _by_shape: ClassVar[bool] = False  # whether _scalars depends on the parameter's shape
@@ -206,15 +211,6 @@ class Optimizer:
                 raise ValueError(f"{owner} has no state_dtype: its rule sees whole tensors")
         if group.get("decoupled_weight_decay") and given.get("decay_mode") == "l2":
             raise ValueError(f"{owner} has decoupled_weight_decay, which decay_mode='l2' contradicts")
-
-    @staticmethod
-    def _scalars(group: dict[str, Any], t: int) -> tuple[Rule, tuple[float, ...]]:
-        """The rule of step `t` and its scalars.
-
-        With `_memory`, it is passed and returns one thing more: the values after step t - 1, and those after step t;
-        with `_by_shape`, the parameter's shape is the last argument.
-        """
-        raise NotImplementedError
 
     # Groups.
 
@@ -625,7 +621,7 @@ class Optimizer:
             arguments.append(tuple(self._memory.values()))
         if self._by_shape:
             arguments.append(param.shape)
-        return [name for name in self._scalars(*arguments)[0].state if not name.startswith("_")]
+        return [name for name in type(self)._scalars(*arguments)[0].state if not name.startswith("_")]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle with the parameters, which stay the same arrays as elsewhere in what is copied; no hooks."""
