@@ -5,7 +5,7 @@ from fastopt._threads import get_num_threads, set_num_threads
 from fastopt.interop import from_torch_state_dict, to_torch_state_dict
 from fastopt.losses import CrossEntropyLoss, Loss, MSELoss
 from fastopt.minimize import LBFGSMinimizer, lbfgs, minimize
-from fastopt.optim import SGD, Adam, AdamW, Optimizer
+from fastopt.optim import SGD, Adam, AdamW, Optimizer, SparseAdam
 from fastopt.params import FlatParams, Parameter
 from fastopt.serialize import load, save
 from fastopt.sparse import RowSparse
@@ -23,6 +23,7 @@ __all__ = [
     "Optimizer",
     "Parameter",
     "RowSparse",
+    "SparseAdam",
     "from_torch_state_dict",
     "get_num_threads",
     "lbfgs",

@@ -145,7 +145,8 @@ def _torchs_scalars(group: Mapping[str, Any], entry: dict[str, Any]) -> dict[str
         return {}
     if "dampening" in group or "ns_steps" in group:  # SGD and Muon count no steps
         return entry
-    if "betas" in group and "weight_decay" not in group:  # SparseAdam computes with its count, as a Python number
+    if "exp_avg_sq" in entry and not {"amsgrad", "decoupled_weight_decay"} & group.keys():
+        # SparseAdam, which computes with its count: as float32 it would make its corrections float32, too
         return {"step": step, **entry}
     scalars = {"step": step} | {name: entry[name] for name in ("mu_product",) if name in entry}
     if "lambd" in group:

@@ -14,7 +14,7 @@ import numpy as np
 from fastopt._engine import Engine, Plan, Rule, resolved
 from fastopt._validation import check_choice, check_count, check_flag, check_number, check_parameter
 from fastopt.params import Array, FlatParams, Parameter
-from fastopt.sparse import rows_of
+from fastopt.sparse import RowSparse, rows_of
 
 __all__ = ["Optimizer", "Options", "Params", "Rule", "eps_terms"]
 
@@ -209,6 +209,11 @@ class Optimizer:
                 raise TypeError(f"{owner} needs float32 or float64 for state_dtype, not {given['state_dtype']!r}")
             if self._by_shape:
                 raise ValueError(f"{owner} has no state_dtype: its rule sees whole tensors")
+        if not self._dense:
+            whole = given.keys() & {"accumulate", "ema", "swa_start", "lookahead"}
+            whole |= {"sparse"} if given.get("sparse") == "dense" else set()
+            if whole:
+                raise ValueError(f"{owner} has no {', '.join(sorted(whole))}: its gradients are sparse, and stay so")
         if group.get("decoupled_weight_decay") and given.get("decay_mode") == "l2":
             raise ValueError(f"{owner} has decoupled_weight_decay, which decay_mode='l2' contradicts")
 
@@ -339,6 +344,8 @@ class Optimizer:
             if grads.keys() != set(names):
                 raise ValueError(f"gradients are named {sorted(grads)}, the parameters {sorted(names)}")
             return [grads[name] for name in names]
+        if isinstance(grads, RowSparse) or hasattr(grads, "tocoo"):
+            return [grads]
         if hasattr(grads, "__array__"):
             arrays = self._arrays()
             if len(arrays) == 1 and np.shape(grads) == arrays[0].shape:
