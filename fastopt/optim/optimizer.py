@@ -14,7 +14,7 @@ import numpy as np
 from fastopt._engine import Engine, Plan, Rule, resolved
 from fastopt._validation import check_choice, check_count, check_flag, check_number, check_parameter
 from fastopt.params import Array, FlatParams, Parameter
-from fastopt.sparse import rows_of
+from fastopt.sparse import RowSparse, rows_of
 
 __all__ = ["Optimizer", "Options", "Params", "Rule", "eps_terms"]
 
@@ -254,6 +254,11 @@ class Optimizer:
                 raise TypeError(f"{owner} needs float32 or float64 for state_dtype, not {given['state_dtype']!r}")
             if self._by_shape:
                 raise ValueError(f"{owner} has no state_dtype: its rule sees whole tensors")
+        if not self._dense:
+            whole = given.keys() & {"accumulate", "ema", "swa_start", "lookahead"}
+            whole |= {"sparse"} if given.get("sparse") == "dense" else set()
+            if whole:
+                raise ValueError(f"{owner} has no {', '.join(sorted(whole))}: its gradients are sparse, and stay so")
         if group.get("decoupled_weight_decay") and given.get("decay_mode") == "l2":
             raise ValueError(f"{owner} has decoupled_weight_decay, which decay_mode='l2' contradicts")
 
@@ -279,7 +284,7 @@ class Optimizer:
             raise ValueError("a parameter group needs 'params'")
         members, names, sources = _as_members(param_group["params"])
         group = {**param_group, **{k: v for k, v in self.defaults.items() if k not in param_group}}
-        group = {k: _plain(v) for k, v in group.items()} | {"params": members}
+        group = {k: plain(v) for k, v in group.items()} | {"params": members}
         if names:
             group["param_names"] = names
         if self.param_groups and ("param_names" in self.param_groups[0]) != bool(names):
@@ -384,6 +389,8 @@ class Optimizer:
             if grads.keys() != set(names):
                 raise ValueError(f"gradients are named {sorted(grads)}, the parameters {sorted(names)}")
             return [grads[name] for name in names]
+        if isinstance(grads, RowSparse) or hasattr(grads, "tocoo"):
+            return [grads]
         if hasattr(grads, "__array__"):
             arrays = self._arrays()
             if len(arrays) == 1 and np.shape(grads) == arrays[0].shape:
@@ -528,6 +535,12 @@ class Optimizer:
         """
         for hook in self._hooked("state_dict_pre"):
             hook(self)
+        state_dict = self._state_dict()
+        for hook in self._hooked("state_dict_post"):
+            state_dict = _or(hook(self, state_dict), state_dict)
+        return state_dict
+
+    def _state_dict(self) -> StateDict:
         self._engine.prepare()  # a hyperparameter set by hand may ask for one more buffer
         state = {i: {name: copy.copy(value) for name, value in entry.items()} for i, entry in self.state.items()}
         groups = []
@@ -545,8 +558,6 @@ class Optimizer:
         for i, array in enumerate(self._stash or ()):
             if i in state:
                 state[i]["trained"] = array.copy()
-        for hook in self._hooked("state_dict_post"):
-            state_dict = _or(hook(self, state_dict), state_dict)
         return state_dict
 
     def load_state_dict(self, state_dict: StateDict, match: str = "position", strict: bool = True) -> None:
@@ -569,11 +580,8 @@ class Optimizer:
         check_choice(match, ("position", "name"), "load_state_dict", "match")
         for hook in self._hooked("load_state_dict_pre"):
             state_dict = _or(hook(self, state_dict), state_dict)
-        if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= state_dict.keys():
-            raise TypeError("a state dict is a mapping with 'state' and 'param_groups'")
+        check_state_dict(state_dict)
         saved, state = state_dict["param_groups"], state_dict["state"]
-        if not isinstance(state, Mapping):
-            raise TypeError(f"the 'state' of a state dict is a mapping, not {type(state).__name__}")
         sizes = [len(group["params"]) for group in saved]
         strangers = state.keys() - {i for group in saved for i in group["params"]}
         if strangers:
@@ -600,7 +608,7 @@ class Optimizer:
             origin = next((source[0] for source in here if source is not None), None)
             group, taken = dict(plan.group), plan.accumulated
             if origin is not None:
-                loaded = {key: _plain(value) for key, value in _hyperparameters(saved[origin], copied=True).items()}
+                loaded = {key: plain(value) for key, value in _hyperparameters(saved[origin], copied=True).items()}
                 taken = loaded.pop("accumulated", 0)
                 group |= loaded | {key: plan.group[key] for key in ("params", "param_names") if key in plan.group}
                 self._check(resolved(group, 0))
@@ -634,7 +642,7 @@ class Optimizer:
         self, plan: Plan, group: dict[str, Any], entries: list[Mapping[str, Any]], first: int
     ) -> tuple[list[tuple[int, int, list[float]]], dict[str, list[Array | None]]]:
         """Counts, scalars and new buffers for the parameters of `plan`, from their saved entries."""
-        plain = {"step", "accumulated", "trained", *self._memory}
+        scalar = {"step", "accumulated", "trained", *self._memory}
         buffers: dict[str, list[Array | None]] = {}
         scalars = []
         for i, (entry, param) in enumerate(zip(entries, plan.params, strict=True)):
@@ -647,7 +655,7 @@ class Optimizer:
                 raise ValueError(f"the state of parameter {first + i} lacks {', '.join(map(repr, lacking))}")
             memory = [float(entry.get(name, value)) for name, value in self._memory.items()]
             scalars.append((int(step), int(pending), memory))
-            for name in entry.keys() - plain:
+            for name in entry.keys() - scalar:
                 if name not in buffers:
                     buffers[name] = plan.zeros(name)
                 buffer, value = buffers[name][i], np.asarray(entry[name])
@@ -673,10 +681,12 @@ class Optimizer:
         for group, given in zip(self.param_groups, self._given, strict=True):
             members = list(zip(group["param_names"], group["params"], strict=True)) if "param_names" in group else None
             groups.append({**_hyperparameters(group), "params": given or members or group["params"]})
-        return _rebuilt, (type(self), self.defaults, groups), self.state_dict()
+        return _rebuilt, (type(self), groups), (self.defaults, self._state_dict(), self.last_grad_norm)
 
-    def __setstate__(self, state_dict: StateDict) -> None:
-        self.load_state_dict(state_dict)
+    def __setstate__(self, state: tuple[dict[str, Any], StateDict, float | None]) -> None:
+        self.defaults = {**state[0]}
+        self.load_state_dict(state[1])
+        self._engine.norm = state[2]
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
@@ -686,18 +696,26 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
-def _rebuilt(cls: type[Optimizer], defaults: dict[str, Any], groups: list[dict[str, Any]]) -> Optimizer:
+def _rebuilt(cls: type[Optimizer], groups: list[dict[str, Any]]) -> Optimizer:
     optimizer = cls.__new__(cls)
-    Optimizer.__init__(optimizer, groups, {**defaults})
+    Optimizer.__init__(optimizer, groups, {})
     return optimizer
 
 
-def _plain(value: Any) -> Any:
+def check_state_dict(state_dict: Any) -> None:
+    """Refuse what is no state dict."""
+    if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= state_dict.keys():
+        raise TypeError("a state dict is a mapping with 'state' and 'param_groups'")
+    if not isinstance(state_dict["state"], Mapping):
+        raise TypeError(f"the 'state' of a state dict is a mapping, not {type(state_dict['state']).__name__}")
+
+
+def plain(value: Any) -> Any:
     """Numbers as Python's own: NumPy's would compute a step's scalars in their own precision."""
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         return value.item()
     if type(value) in (tuple, list):
-        return type(value)(map(_plain, value))
+        return type(value)(map(plain, value))
     return value
 
 
