@@ -49,13 +49,13 @@ class NumPyAdam:
 
 
 def peer(name, arrays, grads, mode):
-    """A bound torch step, or None where the mode does not exist."""
+    """A bound torch step, or None where the optimizer or the mode does not exist."""
     tensors = [torch.tensor(array, requires_grad=True) for array in arrays]
     for tensor, grad in zip(tensors, grads, strict=True):
         tensor.grad = torch.tensor(grad)
     try:
         return getattr(torch.optim, name)(tensors, **MODES[mode]).step
-    except TypeError:
+    except (AttributeError, TypeError):
         return None
 
 

@@ -1,29 +1,25 @@
 """fastopt: optimizers, losses, schedules and solvers for NumPy, on in-place Cython kernels."""
 
-from fastopt import lr_scheduler
+from fastopt import lr_scheduler, optim
 from fastopt._threads import get_num_threads, set_num_threads
 from fastopt.interop import from_torch_state_dict, to_torch_state_dict
 from fastopt.losses import CrossEntropyLoss, Loss, MSELoss
 from fastopt.minimize import LBFGSMinimizer, lbfgs, minimize
-from fastopt.optim import SGD, Adam, AdamW, Optimizer, SparseAdam
+from fastopt.optim import *  # noqa: F403
 from fastopt.params import FlatParams, Parameter
 from fastopt.serialize import load, save
 from fastopt.sparse import RowSparse
 from fastopt.versions import show_versions
 
 __all__ = [
-    "SGD",
-    "Adam",
-    "AdamW",
+    *optim.__all__,
     "CrossEntropyLoss",
     "FlatParams",
     "LBFGSMinimizer",
     "Loss",
     "MSELoss",
-    "Optimizer",
     "Parameter",
     "RowSparse",
-    "SparseAdam",
     "from_torch_state_dict",
     "get_num_threads",
     "lbfgs",

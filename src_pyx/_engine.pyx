@@ -569,7 +569,7 @@ cdef class Plan:
         k[SYNC] = 0
         k[WEIGHT] = 0
         weight_decay = group.get("weight_decay")
-        if weight_decay and "weight_decay" not in self.own:
+        if weight_decay and ("weight_decay" not in self.own or "decay_mode" in group and "decay_mode" not in self.own):
             if group.get("decay_mode", "decoupled" if group.get("decoupled_weight_decay") else "l2") == "decoupled":
                 k[DECAY] = 1 - <double> group["lr"] * <double> weight_decay
             else:
@@ -650,7 +650,9 @@ cdef class Plan:
         value = group.get("ema")
         if value is not None:
             self.grow("average", AVERAGE, True)
-            k[WEIGHT] = 1 if step == 1 else 1 - <double> value
+            k[WEIGHT] = 1 - <double> value
+            if step == 1:
+                k[WEIGHT] = 1
         value = group.get("swa_start")
         if value is not None:
             self.grow("average", AVERAGE, True)
@@ -799,7 +801,7 @@ cdef class Plan:
                     f"gradient {first + i} has shape {gradient.shape}, its parameter {self.params[i].shape}"
                 )
             direct = source == t.type and (g.flags & READABLE) == READABLE
-            clipped = self.optional and t.whole and self.values.get("clip_value") is not None
+            clipped = self.optional and t.whole and not self.adds and self.values.get("clip_value") is not None
             if direct and t.strided == NULL and g.data == t.b[1] and not t.whole:
                 continue  # where it was in the step before, and clear of all that a step writes to
             if t.whole and (clipped or not direct):
@@ -1103,7 +1105,7 @@ cdef class Plan:
         for i in range(self.count):
             t = &self.tensor[i]
             t.steps += t.active
-            if t.active or t.recipe.joint:
+            if t.active or (t.recipe.joint and self.runs):
                 for j in range(MEMORY):
                     t.memory[j] = t.recipe.memory[j]
         self.close()

@@ -61,8 +61,8 @@ class Optimizer:
     calls: list = field(init=False, default_factory=list)
 
     decoupled_weight_decay: ClassVar[bool] = False
-    own_decay: ClassVar[bool] = False  # the update decays by itself, unless decay_mode says otherwise
-    own_l1: ClassVar[bool] = False
+    decays_itself: ClassVar[bool] = False  # in its update, by own_decay, unless decay_mode says otherwise
+    thresholds_itself: ClassVar[bool] = False  # by l1
     torch_eps_mode: ClassVar[str] = "torch"
 
     def step(self, params, grads):
@@ -98,8 +98,12 @@ class Optimizer:
 
     @property
     def decay(self):
-        default = "own" if self.own_decay else "decoupled" if self.decoupled_weight_decay else "l2"
+        default = "own" if self.decays_itself else "decoupled" if self.decoupled_weight_decay else "l2"
         return self.decay_mode or default
+
+    @property
+    def own_decay(self):
+        return self.weight_decay if self.decay == "own" else 0
 
     @property
     def decay_rate(self):
@@ -112,7 +116,7 @@ class Optimizer:
         if self.decay == "decoupled":
             p[...] = p * (1 - self.decay_rate * self.weight_decay)
         self.update(p, g, state)
-        if self.l1 and not self.own_l1:
+        if self.l1 and not self.thresholds_itself:
             p[...] = np.sign(p) * np.maximum(np.abs(p) - self.lr * self.l1, 0)
         if self.bounds != (None, None):
             p[...] = np.clip(p, *self.bounds)
@@ -458,3 +462,306 @@ class Muon(Optimizer):
             gram = x @ x.T
             x = a * x + (b * gram + c * gram @ gram) @ x
         return x
+
+
+@dataclass
+class Lion(Optimizer):
+    """Chen et al. (2023), algorithm 2."""
+
+    lr: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0
+
+    decoupled_weight_decay: ClassVar[bool] = True
+
+    def update(self, p, g, state):
+        beta1, beta2 = self.betas
+        p[...] = p - self.lr * np.sign(beta1 * state.get("exp_avg", 0) + (1 - beta1) * g)
+        moving(state, "exp_avg", beta2, g)
+
+
+@dataclass
+class Signum(Optimizer):
+    """Bernstein et al. (2018), algorithm 2."""
+
+    lr: float = 1e-2
+    momentum: float = 0.9
+    weight_decay: float = 0
+
+    decoupled_weight_decay: ClassVar[bool] = True
+
+    def update(self, p, g, state):
+        m = moving(state, "momentum_buffer", self.momentum, g) if self.momentum else g
+        p[...] = p - self.lr * np.sign(m)
+
+
+@dataclass
+class SignSGD(Optimizer):
+    """Bernstein et al. (2018), algorithm 1."""
+
+    lr: float = 1e-2
+    weight_decay: float = 0
+
+    decoupled_weight_decay: ClassVar[bool] = True
+
+    def update(self, p, g, state):
+        p[...] = p - self.lr * np.sign(g)
+
+
+@dataclass
+class AdaBelief(Optimizer):
+    """Zhuang et al. (2020), algorithm 2: the second moment is about the first."""
+
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-16
+    weight_decay: float = 0
+
+    def update(self, p, g, state):
+        beta1, beta2 = self.betas
+        t = tick(state)
+        m = moving(state, "exp_avg", beta1, g)
+        s = state["exp_avg_var"] = beta2 * state.get("exp_avg_var", 0) + (1 - beta2) * (g - m) ** 2 + self.eps
+        p[...] = p - self.lr * m / (1 - beta1**t) / self.root(s, 1 - beta2**t)
+
+
+@dataclass
+class Yogi(Optimizer):
+    """Zaheer et al. (2018), algorithm 2, with Adam's corrections as in optax; only v starts at the initial value."""
+
+    lr: float = 1e-2
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-3
+    weight_decay: float = 0
+    initial_accumulator: float = 1e-6
+
+    def update(self, p, g, state):
+        beta1, beta2 = self.betas
+        t = tick(state)
+        m = moving(state, "exp_avg", beta1, g)
+        v = state.get("exp_avg_sq", self.initial_accumulator)
+        v = state["exp_avg_sq"] = v - (1 - beta2) * np.sign(v - g**2) * g**2
+        p[...] = p - self.lr * m / (1 - beta1**t) / self.root(v, 1 - beta2**t)
+
+
+@dataclass
+class Adan(Optimizer):
+    """Xie et al. (2024), algorithm 1, its betas counted from 1 as in the reference implementation."""
+
+    lr: float = 1e-3
+    betas: tuple[float, float, float] = (0.98, 0.92, 0.99)
+    eps: float = 1e-8
+    weight_decay: float = 0
+
+    decays_itself: ClassVar[bool] = True
+
+    def update(self, p, g, state):
+        beta1, beta2, beta3 = self.betas
+        t = tick(state)
+        change = g - state.get("previous_grad", g)
+        m = moving(state, "exp_avg", beta1, g)
+        d = moving(state, "exp_avg_diff", beta2, change)
+        n = moving(state, "exp_avg_sq", beta3, (g + beta2 * change) ** 2)
+        u = (m / (1 - beta1**t) + beta2 * d / (1 - beta2**t)) / self.root(n, 1 - beta3**t)
+        p[...] = (p - self.lr * u) / (1 + self.lr * self.own_decay)
+        state["previous_grad"] = g
+
+
+@dataclass
+class NAdamW(NAdam):
+    """NAdam whose decay bypasses the moments."""
+
+    weight_decay: float = 1e-2
+    decoupled_weight_decay: bool = field(init=False, default=True)
+
+
+@dataclass
+class FTRL(Optimizer):
+    """McMahan et al. (2013), algorithm 1; z starts where a zero gradient leaves the weights as they are."""
+
+    lr: float = 0.1
+    beta: float = 1.0
+    l2: float = 0.0
+    weight_decay: float = field(kw_only=True, default=0)
+
+    thresholds_itself: ClassVar[bool] = True
+
+    def update(self, p, g, state):
+        n = state.get("n", 0)
+        z = state.get("z", -(p * (self.beta / self.lr + self.l2) + np.sign(p) * self.l1))
+        sigma = (np.sqrt(n + g**2) - np.sqrt(n)) / self.lr
+        z, n = state["z"], state["n"] = z + g - sigma * p, n + g**2
+        away = -(z - np.sign(z) * self.l1) / ((self.beta + np.sqrt(n)) / self.lr + self.l2)
+        p[...] = np.where(np.abs(z) <= self.l1, 0, away)
+
+
+@dataclass
+class LAMB(Optimizer):
+    """You et al. (2020), algorithm 2: each tensor moves in proportion to its norm."""
+
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-6
+    weight_decay: float = 1e-2
+
+    decays_itself: ClassVar[bool] = True
+
+    def update(self, p, g, state):
+        beta1, beta2 = self.betas
+        t = tick(state)
+        m = moving(state, "exp_avg", beta1, g) / (1 - beta1**t)
+        v = moving(state, "exp_avg_sq", beta2, g**2)
+        u = m / self.root(v, 1 - beta2**t) + self.own_decay * p
+        trust = norm(p) / norm(u) if norm(p) > 0 and norm(u) > 0 else 1
+        p[...] = p - self.lr * trust * u
+
+
+@dataclass
+class LARS(Optimizer):
+    """You et al. (2017), algorithm 1: each tensor has its own rate, kept in the momentum."""
+
+    lr: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 0
+    trust_coefficient: float = 1e-3
+    eps: float = 1e-8
+    nesterov: bool = False
+
+    decays_itself: ClassVar[bool] = True
+
+    def update(self, p, g, state):
+        size, slope = norm(p), norm(g)
+        decay = self.own_decay
+        local = self.trust_coefficient * size / (slope + decay * size + self.eps) if size > 0 and slope > 0 else 1
+        d = self.lr * local * (g + decay * p)
+        b = state["momentum_buffer"] = self.momentum * state.get("momentum_buffer", 0) + d
+        p[...] = p - (d + self.momentum * b if self.nesterov else b)
+
+
+@dataclass
+class Prodigy(Optimizer):
+    """Mishchenko & Defazio (2024), algorithm 4: Adam with the distance d to the solution estimated on the way.
+
+    As in the reference package: of a step, the moments and the rate take the d before it, eps the one after it.
+    """
+
+    lr: float = 1.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0
+    beta3: float | None = None
+    d0: float = 1e-6
+    d_coef: float = 1.0
+    growth_rate: float = np.inf
+    use_bias_correction: bool = False
+    safeguard_warmup: bool = False
+
+    decoupled_weight_decay: ClassVar[bool] = True
+
+    def __post_init__(self):
+        self.d = self.d_max = self.d0
+        self.d_numerator = self.steps = self.dlr = 0
+
+    @property
+    def decay_rate(self):
+        return self.dlr
+
+    def prepare(self, group):
+        beta1, beta2 = self.betas
+        beta3 = np.sqrt(beta2) if self.beta3 is None else self.beta3
+        d, t = self.d, self.steps + 1
+        self.dlr = d * self.lr
+        if self.use_bias_correction:
+            self.dlr *= np.sqrt(1 - beta2**t) / (1 - beta1**t)
+        weight = d / self.d0 * (d if self.safeguard_warmup else self.dlr)
+        numerator, denominator = beta3 * self.d_numerator, 0
+        for p, g, state in group if self.lr else ():
+            numerator += d / self.d0 * self.dlr * np.sum(g * (state.setdefault("p0", p.copy()) - p))
+            moving(state, "exp_avg", beta1, d * g)
+            moving(state, "exp_avg_sq", beta2, (d * g) ** 2)
+            state["s"] = beta3 * state.get("s", 0) + weight * g
+            denominator += np.sum(np.abs(state["s"]))
+        if denominator == 0:  # nothing seen yet
+            self.dlr = 0
+            return
+        self.d_numerator, self.steps = numerator, t
+        d_hat = self.d_coef * numerator / denominator
+        self.d_max = max(self.d_max, d_hat)
+        self.d = min(self.d_max, (max(d, d_hat) if d == self.d0 else d) * self.growth_rate)
+
+    def update(self, p, g, state):
+        if self.dlr:
+            m = state["exp_avg"] if self.betas[0] else self.d * g
+            p[...] = p - self.dlr * m / (np.sqrt(state["exp_avg_sq"]) + self.d * self.eps)
+
+
+@dataclass(kw_only=True)
+class ScheduleFree(Optimizer):
+    """Defazio et al. (2024): p holds y, where gradients are taken, between z, which moves, and x, the average of z.
+
+    The average weighs step t by t^r times a power of the largest rate so far. A parameter counts the steps in which it
+    has a gradient; the reference package counts all.
+    """
+
+    @property
+    def decay(self):  # at y in any mode, since shrinking y alone would leave z behind
+        return "own" if self.decays_itself and self.decay_mode != "l2" else "l2"
+
+    def descend(self, p, direction, state):
+        rate = self.lr * min(1, state["step"] / max(1, self.warmup_steps))
+        state["lr_max"] = max(state.get("lr_max", 0), rate)
+        weight = state["step"] ** self.r * state["lr_max"] ** self.weight_lr_power
+        state["weight_sum"] = state.get("weight_sum", 0) + weight
+        c = weight / state["weight_sum"] if weight else 0
+        z = state.get("z", p)
+        state["z"] = z - rate * direction
+        p[...] = (1 - c) * p + c * z - rate * (1 - self.beta * (1 - c)) * direction
+
+    def smooth(self, p, state):
+        super().smooth(p, state)
+        if self.beta and self.ema is None and self.swa_start is None:
+            state["average"] = (p - (1 - self.beta) * state["z"]) / self.beta
+
+
+@dataclass
+class SGDScheduleFree(ScheduleFree):
+    """Schedule-free SGD."""
+
+    lr: float = 1.0
+    momentum: float = 0.9
+    weight_decay: float = 0
+    warmup_steps: int = 0
+    r: float = 0.0
+    weight_lr_power: float = 2.0
+
+    @property
+    def beta(self):
+        return self.momentum
+
+    def update(self, p, g, state):
+        tick(state)
+        self.descend(p, g, state)
+
+
+@dataclass
+class AdamWScheduleFree(ScheduleFree):
+    """Schedule-free AdamW; beta1 is the place of y between z and x, and the decay is taken at y."""
+
+    lr: float = 2.5e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0
+    warmup_steps: int = 0
+    r: float = 0.0
+    weight_lr_power: float = 2.0
+
+    decays_itself: ClassVar[bool] = True
+
+    @property
+    def beta(self):
+        return self.betas[0]
+
+    def update(self, p, g, state):
+        beta2 = self.betas[1]
+        t, v = tick(state), moving(state, "exp_avg_sq", beta2, g**2)
+        self.descend(p, g / self.root(v, 1 - beta2**t) + self.own_decay * p, state)

@@ -31,6 +31,8 @@ def _threads():
 
 
 def make(name, params, **options):
+    if name == "FTRL":  # whose decay cannot be decoupled
+        options.pop("decay_mode", None)
     return getattr(fo, name)(params, **{"lr": 0.1} | options)
 
 

@@ -96,8 +96,11 @@ TORCHS_OWN = {"foreach", "fused", "capturable", "differentiable"}
 class Optimizer:
     """Base class of all optimizers.
 
-    A subclass gives its defaults, checks them in ``_check(group)``, and says in ``_scalars(group, t)`` which rule
-    makes step t = 1, 2, ... and with which scalars.
+    A subclass gives its defaults, checks them in ``_check(group)``, and says in ``_scalars(group, t)`` which rule makes
+    step t = 1, 2, ... and with which scalars. All the rest is here, the options below among it: a step adds up
+    (`accumulate`), looks whether the gradient is finite (`skip_nonfinite`), clips it (`clip_value`, then `clip_norm`),
+    turns it round (`maximize`), decays (`weight_decay`), updates, shrinks (`l1`), projects (`bounds`), synchronizes
+    (`lookahead`) and averages (`ema`, `swa_start`), in this order and in one trip through memory, but for the norm.
 
     Parameters
     ----------
@@ -106,8 +109,41 @@ class Optimizer:
         another. A group dict has these under ``"params"`` and hyperparameters of its own beside them.
     defaults : dict
         Hyperparameters of the groups that do not set them.
-    **options
-        What every optimizer takes, each for itself, and each group too; see Notes.
+    maximize : bool, default False
+        Ascend instead. Weight decay still shrinks the parameter.
+    decay_mode : {"l2", "decoupled"}, optional
+        What `weight_decay` means: a penalty, ``g + weight_decay * p`` in place of g, or, before the update,
+        ``p = (1 - lr * weight_decay) * p``. Each optimizer has its default.
+    l1 : float, default 0
+        After the update, the proximal step of ``l1 * sum |p|``: p goes toward 0 by ``lr * l1``, and no further, so that
+        zeros are exact.
+    bounds : pair of (float or None), optional
+        After that, p is projected into [low, high]; None is no bound.
+    clip_value : float, optional
+        Each element of the gradient is brought into [-clip_value, clip_value].
+    clip_norm : float, optional
+        The gradients of the group are scaled by ``min(1, clip_norm / (norm + 1e-6))``, as by torch's clip_grad_norm_,
+        norm being their 2-norm together; `last_grad_norm` is what it was. The gradients themselves are not changed.
+    skip_nonfinite : bool, default False
+        If a gradient of the group has a NaN or an infinity, this step changes nothing, in any group, but the count
+        `skipped_steps`. What was accumulated for it is dropped.
+    accumulate : int, default 1
+        So many calls of `step` make one update, with the mean of their gradients.
+    eps_mode : {"torch", "hat", "root"}, optional
+        Where eps goes, with c the bias correction of v: ``sqrt(v / c) + eps``, ``(sqrt(v) + eps) / sqrt(c)`` (Keras,
+        the eps-hat of Kingma and Ba) or ``sqrt(v / c + eps)``. Refused where a formula has no such eps.
+    ema : float, optional
+        Keep ``average = ema * average + (1 - ema) * p``, beginning with p after the first update; in [0, 1).
+    swa_start, swa_every : int, default None and 1
+        Keep the plain mean of p after the updates t = swa_start, swa_start + swa_every, ...: stochastic weight
+        averaging, or Polyak's if every update counts.
+    lookahead : pair of (int, float), optional
+        (k, alpha): after each k updates, ``slow = slow + alpha * (p - slow)``, and p goes back to slow.
+    sparse : {"lazy", "dense"}, default "lazy"
+        What becomes of rows that a sparse gradient does not touch; see `RowSparse`.
+    state_dtype : dtype, optional
+        Of the rule's buffers, float32 or float64; that of the parameter if None. The arithmetic is in the wider of the
+        two. Only at construction.
 
     Attributes
     ----------
@@ -116,8 +152,16 @@ class Optimizer:
         not replaced or deleted, and its parameters stay; `add_param_group` adds one.
     defaults : dict
 
+    Raises
+    ------
+    TypeError, ValueError
+        A hyperparameter of the wrong type or outside its range, or a parameter that cannot be updated in place.
+
     Notes
     -----
+    Groups may set hyperparameters and options of their own. Any number among them may be a callable of the number of
+    updates made before, 0 at the first, as in LambdaLR: ``lr=lambda t: 0.1 * 0.99**t``.
+
     Where torch differs: there, the state dict shares memory with the optimizer, the step counter is a float32, and a
     state is matched by position only.
     """
@@ -127,7 +171,8 @@ class Optimizer:
     # and _state_shape(name, shape) says of what shape a buffer is, or None if this parameter has none.
     _scalars: ClassVar[Callable[..., tuple[Any, ...]]]
     _state_shape: ClassVar[Callable[..., tuple[int, ...] | None]]
-    _own: ClassVar[frozenset[str]] = frozenset()  # options that the rule handles itself
+    # Options that the rule handles itself: weight_decay only where decay_mode is not given, or is named here too.
+    _own: ClassVar[frozenset[str]] = frozenset()
     _memory: ClassVar[dict[str, float]] = {}  # scalars in each parameter's state, as they start
     _by_shape: ClassVar[bool] = False  # whether _scalars depends on the parameter's shape
     _eps_modes: ClassVar[bool] = False  # whether there is an eps that could be elsewhere

@@ -1,0 +1,455 @@
+"""The options that every optimizer takes: against the oracles, against torch, at their edges."""
+
+import itertools
+import math
+
+import numpy as np
+import optim_oracles
+import pytest
+from test_optim import OPTIMIZERS, advance, assert_same_state, close
+
+import fastopt as fo
+
+SHAPES = [(3, 5), (1,), (0,), (1030,), ()]
+STEPS = 30
+OPTIONS = {
+    "l2": {"weight_decay": 0.1, "decay_mode": "l2"},
+    "decoupled": {"weight_decay": 0.1, "decay_mode": "decoupled"},
+    "l1": {"l1": 0.5},
+    "bounds": {"bounds": (-0.5, None)},
+    "clip_value": {"clip_value": 0.7},
+    "clip_norm": {"clip_norm": 2.0},
+    "both clips": {"clip_value": 0.7, "clip_norm": 2.0, "maximize": True},
+    "accumulate": {"accumulate": 3},
+    "ema": {"ema": 0.9},
+    "swa": {"swa_start": 5, "swa_every": 3},
+    "lookahead": {"lookahead": (4, 0.5)},
+    "hat": {"eps_mode": "hat"},
+    "root": {"eps_mode": "root"},
+    "all": {
+        "weight_decay": 0.01,
+        "maximize": True,
+        "l1": 0.1,
+        "bounds": (-1.0, 1.0),
+        "clip_value": 1.0,
+        "clip_norm": 10.0,
+        "skip_nonfinite": True,
+        "accumulate": 2,
+        "ema": 0.9,
+        "lookahead": (3, 0.8),
+    },
+}
+
+
+def pairs(name, option, dtype, **extra):
+    """Parameters with ours and the oracle's of them; what an optimizer does not have is skipped."""
+    options = {"lr": 0.01, **OPTIONS[option], **extra}
+    rng = np.random.default_rng(2)
+    params = [np.array(rng.standard_normal(shape), dtype) for shape in SHAPES]
+    try:
+        opt = getattr(fo, name)(params, **options)
+    except ValueError as error:
+        if "has no eps_mode" in str(error) or "contradicts" in str(error):
+            pytest.skip(str(error))
+        raise
+    return params, opt, getattr(optim_oracles, name)(**options)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_option_follows_its_oracle(name, option, dtype):
+    params, opt, oracle = pairs(name, option, dtype)
+    expected = [param.astype(np.float64) for param in params]
+    rng = np.random.default_rng(3)
+    scale = 1.0
+    for step in range(STEPS):
+        grads = [np.array(rng.standard_normal(shape), dtype) for shape in SHAPES]
+        if step % 7 == 3:
+            grads[step % len(SHAPES)] = None
+        opt.step(grads)
+        oracle.step(expected, grads)
+        scale = max(scale, max(np.abs(param).max(initial=0) for param in expected))
+    for i, (actual, wanted) in enumerate(zip(params, expected, strict=True)):
+        close(actual, wanted, dtype, scale)
+        if "slow" in oracle.state[i]:
+            close(opt.state[i]["slow"], oracle.state[i]["slow"], dtype, scale)
+        if "average" in oracle.state[i]:
+            close(opt.eval_params()[i], oracle.state[i]["average"], dtype, scale)
+    if "clip_norm" in OPTIONS[option]:
+        assert opt.last_grad_norm == pytest.approx(oracle.last_grad_norm, rel=1e-6 if dtype == np.float32 else 1e-14)
+
+
+@pytest.mark.parametrize("option", ["clip_norm", "all"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_options_give_the_same_bits_for_any_threads(name, option):
+    results = []
+    before = fo.get_num_threads()
+    for threads in (1, 2, 3):
+        fo.set_num_threads(threads)
+        rng = np.random.default_rng(0)
+        params = [rng.standard_normal((300, 700)), rng.standard_normal(1)]
+        opt = getattr(fo, name)(params, lr=0.01, **OPTIONS[option])
+        for _ in range(4):
+            opt.step([rng.standard_normal(param.shape) for param in params])
+        results.append(params + opt.eval_params())
+    fo.set_num_threads(before)
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("stop", [1, 3, 8])
+@pytest.mark.parametrize("option", ["accumulate", "ema", "swa", "lookahead", "all"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_options_resume_bit_for_bit(name, option, stop, tmp_path):
+    def make(params):
+        return getattr(fo, name)(params, lr=0.01, **OPTIONS[option])
+
+    whole = [np.ones((3, 5)), np.linspace(-1, 1, 7)]
+    uninterrupted = make(whole)
+    advance(uninterrupted, 0, 20)
+    params = [np.ones((3, 5)), np.linspace(-1, 1, 7)]
+    first = make(params)
+    advance(first, 0, stop)
+    first.eval()
+    fo.save(tmp_path / "run.npz", opt=first, params=params)
+    first.train()
+    saved = fo.load(tmp_path / "run.npz")
+    again = [np.zeros((3, 5)), np.zeros(7)]
+    second = make(again)
+    second.load_state_dict(saved["opt"])
+    for param, value in zip(again, saved["params"], strict=True):
+        param[...] = value
+    second.train()
+    for a, b in zip(params, again, strict=True):
+        np.testing.assert_array_equal(a, b)
+    advance(second, stop, 20)
+    for a, b in zip(whole, again, strict=True):
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(uninterrupted.eval_params(), second.eval_params(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_clipping_by_norm_is_torchs(name):
+    torch = pytest.importorskip("torch")
+    params = [np.ones((3, 4)), np.zeros(7)]
+    tensors = [torch.tensor(param, requires_grad=True) for param in params]
+    opt = getattr(fo, name)(params, lr=0.1, clip_norm=1.5)
+    peer = getattr(torch.optim, name)(tensors, lr=0.1)
+    rng = np.random.default_rng(0)
+    for step in range(20):
+        grads = [rng.standard_normal(param.shape) * 10.0 ** (step % 3 - 1) for param in params]
+        for tensor, grad in zip(tensors, grads, strict=True):
+            tensor.grad = torch.tensor(grad)
+        norm = torch.nn.utils.clip_grad_norm_(tensors, 1.5)
+        peer.step()
+        opt.step(grads)
+        assert opt.last_grad_norm == pytest.approx(float(norm), rel=1e-14)
+    for param, tensor in zip(params, tensors, strict=True):
+        np.testing.assert_allclose(param, tensor.detach().numpy(), rtol=1e-12)
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize(("options", "maker"), [({"ema": 0.9}, "get_ema_multi_avg_fn"), ({"swa_start": 1}, None)])
+def test_averages_are_torchs(options, maker):
+    torch = pytest.importorskip("torch")
+    from torch.optim import swa_utils
+
+    w = np.ones(5)
+    module = torch.nn.Linear(5, 1, bias=False).double()
+    with torch.no_grad():
+        module.weight.copy_(torch.ones(1, 5))
+    average = swa_utils.AveragedModel(module, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(0.9) if maker else None)
+    opt, peer = fo.SGD(w, lr=0.1, **options), torch.optim.SGD(module.parameters(), lr=0.1)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        grad = rng.standard_normal(5)
+        module.weight.grad = torch.tensor(grad[None])
+        peer.step()
+        average.update_parameters(module)
+        opt.step(grad)
+        np.testing.assert_allclose(opt.eval_params()[0], average.module.weight.detach().numpy()[0], rtol=1e-13)
+
+
+# Averages, and the mode.
+
+
+def test_eval_and_train_swap_without_a_trace():
+    w = np.array([1.0, 2.0])
+    opt = fo.SGD(w, lr=0.1, ema=0.5)
+    opt.step(np.array([1.0, 1.0]))
+    opt.step(np.array([1.0, 1.0]))
+    trained, average = w.copy(), opt.eval_params()[0]
+    np.testing.assert_allclose(average, [0.85, 1.85])
+    opt.eval()
+    opt.eval()
+    np.testing.assert_array_equal(w, average)
+    np.testing.assert_array_equal(opt.eval_params()[0], average)
+    with pytest.raises(RuntimeError, match="call train"):
+        opt.step(np.ones(2))
+    np.testing.assert_array_equal(w, average)
+    opt.train()
+    opt.train()
+    np.testing.assert_array_equal(w, trained)
+    plain = fo.SGD(np.ones(2), lr=0.1)
+    plain.eval()
+    plain.step(np.ones(2))
+
+
+def test_an_average_that_has_not_begun_is_the_parameter():
+    w = np.ones(2)
+    opt = fo.SGD(w, lr=0.1, swa_start=5)
+    for _ in range(3):
+        opt.step(np.ones(2))
+    np.testing.assert_array_equal(opt.eval_params()[0], w)
+
+
+def test_an_average_switched_on_late_starts_at_the_parameter():
+    w = np.ones(2)
+    opt = fo.SGD(w, lr=0.1)
+    for _ in range(3):
+        opt.step(np.ones(2))
+    before = w.copy()
+    opt.param_groups[0]["ema"] = 0.75
+    opt.step(np.ones(2))
+    np.testing.assert_allclose(opt.eval_params()[0], 0.75 * before + 0.25 * w)
+
+
+# Gradients that are not finite, or huge, or tiny.
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_gradient_that_is_not_finite_skips_the_whole_step(bad, dtype):
+    a, b = np.ones(5000, dtype), np.ones(3, dtype)
+    opt = fo.Adam([{"params": [a], "skip_nonfinite": True}, {"params": [b]}], lr=0.1)
+    grads = [np.ones(5000, dtype), np.ones(3, dtype)]
+    opt.step(grads)
+    kept, state = [a.copy(), b.copy()], opt.state_dict()
+    for i in (0, 2500, 4999):
+        spoiled = grads[0].copy()
+        spoiled[i] = bad
+        opt.step([spoiled, grads[1]])
+    np.testing.assert_array_equal(a, kept[0])
+    np.testing.assert_array_equal(b, kept[1])
+    assert_same_state(opt.state_dict(), state)
+    assert opt.skipped_steps == 3
+    opt.step([grads[0], np.full(3, bad, dtype)])  # the other group is not guarded
+    assert opt.skipped_steps == 3
+    assert not np.isfinite(b).all()
+    again = fo.Adam([{"params": [a.copy()], "skip_nonfinite": True}, {"params": [b.copy()]}], lr=0.1)
+    again.load_state_dict(opt.state_dict())
+    assert again.skipped_steps == 3
+
+
+def test_a_skipped_update_drops_what_was_accumulated():
+    w = np.ones(1)
+    opt = fo.SGD(w, lr=1.0, accumulate=2, skip_nonfinite=True)
+    for g in (math.nan, 1.0, 0.25, 0.75):
+        opt.step(np.array([g]))
+    assert w == 0.5
+    assert opt.skipped_steps == 1
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-170, 1e170, 1e300])
+def test_the_norm_neither_overflows_nor_vanishes(size):
+    w = np.zeros(4)
+    opt = fo.SGD(w, lr=1.0, clip_norm=1.0, skip_nonfinite=True)
+    opt.step(np.full(4, size))
+    assert opt.last_grad_norm == pytest.approx(2 * size, rel=1e-15)
+    assert opt.skipped_steps == 0
+    np.testing.assert_allclose(w, -np.full(4, size) * min(1, 1 / (2 * size + 1e-6)), rtol=1e-15)
+
+
+def test_clip_norm_is_per_group():
+    a, b = np.zeros(1), np.zeros(1)
+    opt = fo.SGD([{"params": [a], "clip_norm": 1.0}, {"params": [b], "clip_norm": 2.0}], lr=1.0)
+    opt.step([np.array([30.0]), np.array([-40.0])])
+    np.testing.assert_allclose([a[0], b[0]], [-1, 2], rtol=1e-6)
+    assert opt.last_grad_norm == pytest.approx(50)
+
+
+# Proximal steps and projections.
+
+
+def test_l1_makes_exact_zeros_and_bounds_hold():
+    rng = np.random.default_rng(0)
+    w = rng.standard_normal(1000).astype(np.float32)
+    opt = fo.Adam(w, lr=0.01, l1=1.0, bounds=(-0.25, 0.1))
+    for _ in range(100):
+        opt.step(0.1 * w)
+        assert w.min() >= np.float32(-0.25)
+        assert w.max() <= np.float32(0.1)
+    assert (w == 0).sum() > 900
+    assert not np.signbit(w[w == 0]).any()
+
+
+def test_l1_solves_the_lasso():
+    """Proximal gradient descent: the optimality conditions of 1/2 |X w - y|^2 + l1 |w|_1."""
+    rng = np.random.default_rng(0)
+    features, target, l1 = rng.standard_normal((50, 10)), rng.standard_normal(50), 3.0
+    w = np.zeros(10)
+    opt = fo.SGD(w, lr=1 / np.linalg.norm(features, 2) ** 2, l1=l1)
+    for _ in range(3000):
+        opt.step(features.T @ (features @ w - target))
+    slope = features.T @ (features @ w - target)
+    np.testing.assert_allclose(slope[w != 0], -l1 * np.sign(w[w != 0]), rtol=1e-9)
+    assert (np.abs(slope[w == 0]) <= l1).all()
+    assert 0 < (w == 0).sum() < 10
+
+
+def test_bounds_may_be_one_sided_or_a_point():
+    w = np.array([-3.0, 0.0, 3.0])
+    for bounds, wanted in (((None, 1), [-3, 0, 1]), ((-1, None), [-1, 0, 1]), ((0.5, 0.5), [0.5] * 3)):
+        fo.SGD(w, lr=0.1, bounds=bounds).step(np.zeros(3))
+        np.testing.assert_array_equal(w, wanted)
+
+
+# Accumulation.
+
+
+def test_accumulation_is_the_mean_and_counts_one_step():
+    w, v = np.zeros(3), np.zeros(3)
+    opt, other = fo.Adam(w, lr=0.1, accumulate=4), fo.Adam(v, lr=0.1)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        grads = rng.standard_normal((4, 3))
+        for g in grads:
+            opt.step(g)
+        other.step(sum(grads) / 4)
+    np.testing.assert_array_equal(w, v)
+    assert opt.state[0]["step"] == 5
+
+
+def test_accumulate_changed_by_hand_uses_what_there_is():
+    w = np.zeros(1)
+    opt = fo.SGD(w, lr=1.0, accumulate=4)
+    for g in (1.0, 2.0):
+        opt.step(np.array([g]))
+    assert opt.state[0]["accumulated"] == 2
+    opt.param_groups[0]["accumulate"] = 1
+    opt.step(np.array([6.0]))
+    assert w == -3.0
+    assert "accumulated" not in opt.state[0]
+
+
+def test_a_parameter_without_the_last_gradient_is_updated_with_the_others_it_had():
+    a, b, c = np.zeros(1), np.zeros(1), np.zeros(1)
+    opt = fo.SGD([a, b, c], lr=1.0, accumulate=2)
+    opt.step([np.array([2.0]), np.array([4.0]), None])
+    opt.step([np.array([2.0]), None, None])
+    assert (a, b, c) == (-2, -2, 0)
+    assert list(opt.state) == [0, 1]
+
+
+# Callables.
+
+
+def test_hyperparameters_may_be_callables_of_the_steps_taken():
+    seen = []
+
+    def rate(taken):
+        seen.append(taken)
+        return 0.1 * 0.5**taken
+
+    w, v = np.ones(2), np.ones(2)
+    opt = fo.Adam(w, lr=rate, betas=(lambda taken: 0.5, 0.9), clip_norm=lambda taken: 1.0 + taken)
+    other = fo.Adam(v, lr=0.1, betas=(0.5, 0.9), clip_norm=1.0)
+    for step in range(5):
+        other.param_groups[0].update(lr=0.1 * 0.5**step, clip_norm=1.0 + step)
+        opt.step(np.array([3.0, 1.0]))
+        other.step(np.array([3.0, 1.0]))
+    np.testing.assert_array_equal(w, v)
+    assert set(seen) == {0, 1, 2, 3, 4}
+    assert "lr" not in opt.state_dict()["param_groups"][0]
+    w, v = np.ones(2), np.ones(2)
+    by_hand, fixed = fo.SGD(w, lr=1.0), fo.SGD(v, lr=0.25)
+    by_hand.param_groups[0]["lr"] = lambda taken: 0.25
+    by_hand.step(np.ones(2))
+    fixed.step(np.ones(2))
+    np.testing.assert_array_equal(w, v)
+
+
+def test_a_callable_that_fails_changes_nothing():
+    w = np.ones(2)
+    with pytest.raises(ZeroDivisionError):
+        fo.SGD(w, lr=lambda taken: 1 / taken)
+    opt = fo.SGD(w, lr=lambda taken: 0.1 if taken < 1 else math.nan)
+    opt.step(np.ones(2))
+    before = w.copy()
+    with pytest.raises(ValueError, match="not finite"):
+        opt.step(np.ones(2))
+    np.testing.assert_array_equal(w, before)
+    assert opt.state[0]["step"] == 1
+
+
+# state_dtype.
+
+
+@pytest.mark.parametrize(("dtype", "state_dtype"), list(itertools.permutations([np.float32, np.float64], 2)))
+def test_state_dtype_is_that_of_the_buffers(dtype, state_dtype):
+    rng = np.random.default_rng(0)
+    w = rng.standard_normal(3000).astype(dtype)
+    v = w.astype(np.float64)
+    opt = fo.Adam([w], lr=0.01, state_dtype=state_dtype, clip_value=1.0, ema=0.9)
+    other = fo.Adam([v], lr=0.01, clip_value=1.0)
+    for _ in range(50):
+        grad = rng.standard_normal(3000)
+        opt.step([grad[::-1]])
+        other.step([grad[::-1]])
+    assert opt.state[0]["exp_avg"].dtype == state_dtype
+    assert opt.state[0]["average"].dtype == dtype
+    # Computed in double; each step rounds p or the moments once to single, the latter relative to an update of 0.01.
+    np.testing.assert_allclose(
+        w, v, rtol=0, atol=50 * float(np.finfo(np.float32).eps) * (4 if dtype == np.float32 else 0.05)
+    )
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"l1": -1.0}, ValueError, "Invalid l1 value: -1.0"),
+        ({"clip_norm": math.nan}, ValueError, "Invalid clip_norm value: nan"),
+        ({"clip_value": "tight"}, TypeError, "Invalid clip_value value: 'tight'"),
+        ({"bounds": 3}, ValueError, "needs a pair"),
+        ({"bounds": (1, 0)}, ValueError, "needs low <= high"),
+        ({"bounds": (math.nan, 1)}, ValueError, "Invalid bounds: nan"),
+        ({"decay_mode": "L2"}, ValueError, "Invalid decay_mode: 'L2'"),
+        ({"eps_mode": "hat"}, ValueError, "has no eps_mode"),
+        ({"accumulate": 0}, ValueError, "Invalid accumulate: 0"),
+        ({"accumulate": 2.5}, TypeError, "Invalid accumulate: 2.5"),
+        ({"ema": 1.0}, ValueError, "Invalid ema value: 1.0"),
+        ({"ema": 0.9, "swa_start": 1}, ValueError, "one average"),
+        ({"swa_start": 0}, ValueError, "Invalid swa_start: 0"),
+        ({"lookahead": 5}, ValueError, "needs a pair"),
+        ({"lookahead": (5, 1.5)}, ValueError, "Invalid lookahead value: 1.5"),
+        ({"skip_nonfinite": 1}, TypeError, "True or False for skip_nonfinite"),
+        ({"state_dtype": np.float16}, TypeError, "float32 or float64 for state_dtype"),
+        ({"sparse": "yes"}, ValueError, "Invalid sparse: 'yes'"),
+        ({"fused": True}, TypeError, "no argument 'fused': one implementation"),
+        ({"momentun": 0.9}, TypeError, "no argument 'momentun': options are"),
+    ],
+)
+def test_bad_options_are_refused_in_words(options, error, words):
+    with pytest.raises(error, match=words):
+        fo.SGD(np.ones(2), lr=0.1, **options)
+
+
+@pytest.mark.parametrize("name", ["clip_norm", "clip_value", "l1", "ema", "bounds", "accumulate", "lookahead"])
+def test_a_bad_option_set_by_hand_changes_nothing(name):
+    w = np.ones(2)
+    opt = fo.Adam(w, lr=0.1)
+    opt.param_groups[0][name] = "no"
+    with pytest.raises((TypeError, ValueError)):
+        opt.step(np.ones(2))
+    assert (w == 1).all()
+    assert not opt.state
+    del opt.param_groups[0][name]
+    opt.step(np.ones(2))
+    np.testing.assert_allclose(w, 0.9)
