@@ -40,6 +40,8 @@ def allowed(name, options):
         refused |= {"decay_mode"}
     if cls._by_shape:
         refused |= {"state_dtype"}
+    if cls is fo.FTRL:
+        refused |= {"decay_mode"}
     if not cls._dense:
         refused |= {"accumulate", "ema", "swa_start", "swa_every", "lookahead", "sparse"}
     return {key: value for key, value in options.items() if key not in refused}

@@ -73,6 +73,11 @@ def assert_near(ours, theirs, name):
         np.testing.assert_allclose(param, tensor.detach().numpy(), rtol=tolerance, atol=tolerance)
 
 
+@pytest.fixture(autouse=True)
+def _muon_in_double(monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "bfloat16", torch.Tensor.clone)
+
+
 def start():
     rng = np.random.default_rng(99)
     return [rng.standard_normal(shape) for shape in SHAPES]

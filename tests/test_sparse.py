@@ -31,7 +31,7 @@ def _threads():
 
 
 def make(name, params, **options):
-    if name == "FTRL":  # whose decay cannot be decoupled
+    if name == "FTRL":
         options.pop("decay_mode", None)
     return getattr(fo, name)(params, **{"lr": 0.1} | options)
 
