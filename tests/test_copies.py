@@ -36,8 +36,6 @@ def allowed(name, options):
     """Those of `options` that this optimizer has a use for."""
     cls = getattr(fo, name)
     refused = set() if cls._eps_modes else {"eps_mode"}
-    if name == "FTRL":
-        refused |= {"decay_mode"}
     if cls._by_shape:
         refused |= {"state_dtype"}
     if cls is fo.FTRL:
