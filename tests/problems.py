@@ -133,6 +133,7 @@ RATES = {
     "SGDScheduleFree": (10, 0.003, 3, 10),
     "SignSGD": (0.01, 0.001, 0.01, 0.003),
     "Signum": (0.01, 0.003, 0.01, 0.01),
+    "SparseAdam": (3, 0.1, 0.3, 0.3),
     "Yogi": (3, 0.3, 0.3, 0.3),
 }
 OTHER_SETTINGS = {

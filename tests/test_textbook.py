@@ -117,6 +117,7 @@ def test_an_optimizer_prints_as_in_torch():
 EXTRA_LINES = {
     "Muon": {"maximize", "decay_mode"},  # torch's cannot maximize, and knows no other decay
     "Rprop": {"weight_decay"},  # torch's has none
+    "SparseAdam": {"weight_decay"},  # likewise
 }
 
 
