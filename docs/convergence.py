@@ -76,7 +76,9 @@ def draw(results, path):
     figure.supxlabel("steps")
     figure.supylabel("lowest value so far, the first being 1")
     figure.savefig(path, dpi=90)
-    Image.open(path).convert("RGB").quantize(64).save(path, optimize=True)  # a fifth of the size
+    Image.open(path).convert("RGB").quantize(method=Image.Quantize.MAXCOVERAGE).save(
+        path, optimize=True
+    )  # a fifth of the size
 
 
 def main():
