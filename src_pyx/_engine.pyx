@@ -119,6 +119,8 @@ cdef class Engine:
         cdef Plan plan
         cdef bint grown = False
         for plan in self.plans:
+            if all:
+                plan.begin()
             if all or plan.due:
                 plan.prepare()
             grown = grown or plan.grown

@@ -221,6 +221,7 @@ cdef class Plan:
             self.start_memory(t)
         self.job.norm = norm
         self.job.clip = clip
+        self.begin()
         self.prepare()
 
     def __dealloc__(self):
@@ -508,20 +509,15 @@ cdef class Plan:
     cdef int write(self, recipe_t* recipe, Py_ssize_t i) except -1:
         """Work out the next step of tensor `i`, or say in words why it cannot be made."""
         cdef Py_ssize_t taken = self.tensor[i].steps if self.count else 0
-        self.examine()
         try:
-            if not self.called:
-                self.values = self.group
-                try:
-                    self.compose(recipe, self.group, i)
-                    return 0
-                except TypeError:
-                    self.values = resolved(self.group, taken)
-                    if self.values == self.group:
-                        raise
-                    self.called = True
-            self.values = resolved(self.group, taken)
-            self.compose(recipe, self.values, i)
+            self.values = self.current(taken)
+            try:
+                self.compose(recipe, self.values, i)
+            except TypeError:
+                if not self.surprised(taken):
+                    raise
+                self.values = self.current(taken)
+                self.compose(recipe, self.values, i)
         except ArithmeticError as error:
             raise ValueError(f"no step can be made with {hyperparameters(self.group)}: {error}") from error
         return 0
@@ -571,17 +567,37 @@ cdef class Plan:
                 t.recipe = self.recipe + i
         return 0
 
+    cdef dict current(self, Py_ssize_t taken):
+        """The group without callables."""
+        return resolved(self.group, taken) if self.called else self.group
+
+    cdef bint surprised(self, Py_ssize_t taken) except -1:
+        """Whether a calculation failed because there are callables in the group, as was not known before."""
+        if self.called:
+            return False
+        self.called = resolved(self.group, taken) != self.group
+        return self.called
+
     cdef int begin(self) except -1:
         """What the options say of this step as a whole."""
-        cdef Py_ssize_t i, j, parts
+        cdef Py_ssize_t taken = self.tensor[0].steps if self.count else 0
         self.examine()
         self.adds = False
         self.due = True
         self.guarded = False
         self.limit = INFINITY
-        if not self.optional:
+        if not (self.optional or self.taken):
             return 0
-        values = resolved(self.group, self.tensor[0].steps if self.count else 0) if self.called else self.group
+        try:
+            self.look(self.current(taken))
+        except TypeError:
+            if not self.surprised(taken):
+                raise
+            self.look(self.current(taken))
+        return 0
+
+    cdef int look(self, dict values) except -1:
+        cdef Py_ssize_t i, j, parts
         parts = values.get("accumulate", 1)
         self.adds = parts != 1 or self.taken > 0
         self.due = self.taken + 1 >= parts
