@@ -92,7 +92,8 @@ def run(optimizer="Adam", dtype="float32", repeats=15):
 
 if __name__ == "__main__":
     options = parser(run.__doc__)
-    options.add_argument("--optimizer", default="Adam", choices=[n for n in fo.optim.__all__ if n != "Optimizer"])
+    dense = [name for name in fo.optim.__all__ if getattr(fo, name)._dense and name != "Optimizer"]
+    options.add_argument("--optimizer", default="Adam", choices=dense)
     options.add_argument("--dtype", default="float32", choices=["float32", "float64"])
     options.add_argument("--repeats", type=int, default=15)
     main(run, options)

@@ -2,6 +2,7 @@
 
 from fastopt import lr_scheduler, optim
 from fastopt._threads import get_num_threads, set_num_threads
+from fastopt.interop import from_torch_state_dict, to_torch_state_dict
 from fastopt.losses import CrossEntropyLoss, Loss, MSELoss
 from fastopt.minimize import LBFGSMinimizer, lbfgs, minimize
 from fastopt.optim import *  # noqa: F403
@@ -19,6 +20,7 @@ __all__ = [
     "MSELoss",
     "Parameter",
     "RowSparse",
+    "from_torch_state_dict",
     "get_num_threads",
     "lbfgs",
     "load",
@@ -27,4 +29,5 @@ __all__ = [
     "save",
     "set_num_threads",
     "show_versions",
+    "to_torch_state_dict",
 ]

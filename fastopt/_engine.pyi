@@ -41,8 +41,7 @@ class Plan:
 
 class Engine:
     skipped: int
-    @property
-    def norm(self) -> float | None: ...
+    norm: float | None
     @property
     def plans(self) -> list[Plan]: ...
     def add(self, plan: Plan) -> None: ...

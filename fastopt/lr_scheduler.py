@@ -43,6 +43,9 @@ class LRScheduler:
             raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
         if not isinstance(last_epoch, int) or last_epoch < -1:
             raise ValueError(f"last_epoch must be an int of at least -1, not {last_epoch!r}")
+        for i, group in enumerate(optimizer.param_groups):
+            if callable(group["lr"]):
+                raise TypeError(f"lr of param_groups[{i}] is a callable, which a scheduler would replace")
         if last_epoch >= 0:
             for i, group in enumerate(optimizer.param_groups):
                 if "initial_lr" not in group:

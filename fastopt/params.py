@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -69,8 +70,8 @@ class Parameter:
 class FlatViews(Mapping[str, Array]):
     """Named views, one after the other, on one flat buffer."""
 
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]], dtype: DTypeLike) -> None:
-        self._flat: Array = aligned_zeros(sum(map(math.prod, shapes.values())), dtype)
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], flat: Array) -> None:
+        self._flat: Array = np.require(flat, requirements=["C", "A", "W"])  # out of a pickle it may be read-only
         self._views: dict[str, Array] = {}
         start = 0
         for name, shape in shapes.items():
@@ -84,10 +85,14 @@ class FlatViews(Mapping[str, Array]):
         return self._flat
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt, (type(self), {name: view.shape for name, view in self.items()}, *self._buffers())
+        """Copy and pickle: views on the copied buffer, which is the same array as elsewhere in what is copied."""
+        return FlatViews, (self._shapes(), self._flat)
 
-    def _buffers(self) -> list[Array]:
-        return [self._flat]
+    def __copy__(self) -> Any:
+        return copy.deepcopy(self)
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: view.shape for name, view in self.items()}
 
     def __getitem__(self, name: str) -> Array:
         return self._views[name]
@@ -166,16 +171,20 @@ class FlatParams(FlatViews):
                 raise TypeError(f"shape of {name!r} must be an int or a tuple of ints, not {shape!r}") from None
             except ValueError:
                 raise ValueError(f"shape of {name!r} must not be negative: {shape!r}") from None
-        super().__init__(full, dtype)
-        self._grad = FlatViews(full, dtype)
+        size = sum(map(math.prod, full.values()))
+        self._lay(full, aligned_zeros(size, dtype), FlatViews(full, aligned_zeros(size, dtype)))
+
+    def _lay(self, shapes: Mapping[str, tuple[int, ...]], flat: Array, grad: FlatViews) -> None:
+        super().__init__(shapes, flat)
+        self._grad = grad
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (type(self), self._shapes(), self._flat, self._grad)
 
     @property
     def grad(self) -> FlatViews:
         """The gradients: assign to ``p.grad["W"]``, or write to ``p.grad.flat``."""
         return self._grad
-
-    def _buffers(self) -> list[Array]:
-        return [self._flat, self._grad.flat]
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, ArrayLike], dtype: DTypeLike | None = None) -> FlatParams:
@@ -196,18 +205,16 @@ class FlatParams(FlatViews):
         """Copy values into the parameters; ValueError, and no change, unless all names and shapes are those here."""
         values = _real_arrays(state_dict)
         shapes = {name: value.shape for name, value in values.items()}
-        if shapes != {name: view.shape for name, view in self.items()}:
+        if shapes != self._shapes():
             raise ValueError(f"the state has {shapes}, {self!r} differs")
         for name, value in values.items():
             self[name] = value
 
 
-def _rebuilt(cls: type[FlatViews], shapes: dict[str, tuple[int, ...]], *buffers: Array) -> FlatViews:
-    """A copy whose views are on its own buffers, for copy and pickle."""
-    views = cls(shapes, buffers[0].dtype)
-    for buffer, value in zip(views._buffers(), buffers, strict=True):
-        buffer[...] = value
-    return views
+def _rebuilt(cls: type[FlatParams], shapes: dict[str, tuple[int, ...]], flat: Array, grad: FlatViews) -> FlatParams:
+    params = cls.__new__(cls)
+    params._lay(shapes, flat, grad)
+    return params
 
 
 def _real_arrays(arrays: Mapping[str, ArrayLike]) -> dict[str, Array]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastopt._sparse import summed
 from fastopt.params import Array
 
 __all__ = ["RowSparse"]
@@ -65,11 +66,7 @@ class RowSparse:
             raise TypeError(f"indices have dtype {self.indices.dtype}; they must be whole numbers")
         if self.values.dtype.kind != "f":
             raise TypeError(f"values have dtype {self.values.dtype}; they must be real floating point")
-        if not self.shape or self.indices.ndim != 1 or self.values.shape != (self.indices.size, *self.shape[1:]):
-            raise ValueError(
-                f"indices of shape {self.indices.shape} and values of shape {self.values.shape} do not make a gradient "
-                f"of shape {self.shape}: they must be (k,) and (k, {', '.join(map(str, self.shape[1:]))})"
-            )
+        _check_shapes(self.indices, self.values, self.shape)
         if self.indices.size and not 0 <= self.indices.min() <= self.indices.max() < self.shape[0]:
             raise IndexError(f"indices from {self.indices.min()} to {self.indices.max()} for {self.shape[0]} rows")
 
@@ -96,20 +93,27 @@ def rows_of(gradient: Any, param: Array, i: int, group: Mapping[str, Any]) -> An
     if group.get("sparse") == "dense":
         return np.asarray(gradient.toarray()).reshape(param.shape)
     if stored is None:
-        return _summed(gradient.indices, gradient.values, param.dtype)
+        return _rows(gradient.indices, gradient.values, param.shape)
     entries = stored()
     if entries.dtype.kind != "f":
         raise TypeError(f"gradient {i} has dtype {entries.dtype}; it must be real floating point")
     coords = entries.coords if hasattr(entries, "coords") else (entries.row, entries.col)
-    return _summed(np.ravel_multi_index(coords, entries.shape), entries.data[:, None], param.dtype)
+    return _rows(np.ravel_multi_index(coords, entries.shape), entries.data, (param.size,))
 
 
-def _summed(indices: Array, values: Array, dtype: np.dtype[Any]) -> tuple[Array, Array]:
-    """Ascending row numbers without repetition, and the sums of their values, in the order in which they came."""
-    order = np.argsort(indices, kind="stable")
-    rows = np.ascontiguousarray(indices[order], np.intp)
-    starts = np.flatnonzero(np.diff(rows, prepend=-1))
-    sorted_values = values[order].astype(dtype, copy=False)
-    if len(starts) < len(rows):
-        sorted_values = np.add.reduceat(sorted_values, starts, axis=0)
-    return rows[starts], np.ascontiguousarray(sorted_values)
+def _rows(indices: Array, values: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
+    """Ascending row numbers without repetition, and the sums of their values, as the engine takes them."""
+    _check_shapes(indices, values, shape)  # again: either may have been assigned to
+    if values.dtype not in (np.float32, np.float64):
+        values = values.astype(np.float32 if values.dtype.itemsize <= 4 else np.float64)
+    return summed(
+        np.require(indices, np.intp, ["C", "A", "E"]), np.require(values, requirements=["C", "A", "E"]), shape[0]
+    )
+
+
+def _check_shapes(indices: Array, values: Array, shape: tuple[int, ...]) -> None:
+    if not shape or indices.ndim != 1 or values.shape != (indices.size, *shape[1:]):
+        raise ValueError(
+            f"indices of shape {indices.shape} and values of shape {values.shape} do not make a gradient "
+            f"of shape {shape}: they must be (k,) and (k, {', '.join(map(str, shape[1:]))})"
+        )

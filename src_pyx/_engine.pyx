@@ -234,6 +234,29 @@ cdef class Span:
         return left < self.count and self.bound[2 * left] < high
 
 
+cdef inline int type_of(const tensor_t* t, int p) noexcept nogil:
+    return t.source if p == 1 else t.type if p == 0 or p >= PENDING else t.state_type
+
+
+cdef inline void* fetched(
+    const tensor_t* t, int p, Py_ssize_t offset, Py_ssize_t size, bint clipped, double* scratch
+) noexcept nogil:
+    """Where the elements [offset, offset + size) of buffer `p` are: in place if they can be, else in `scratch`."""
+    cdef int type = type_of(t, p)
+    if type == t.compute and not (p == 1 and (clipped or t.strided != NULL)):
+        return <char*> t.b[p] + offset * width_of(type)
+    if p == 1 and t.strided != NULL:
+        if t.compute == FLOAT64:
+            gather(scratch, t.strided, type, offset, size)
+        else:
+            gather(<float*> scratch, t.strided, type, offset, size)
+    elif t.compute == FLOAT64:
+        fetch(scratch, t.b[p], type, offset, size)
+    else:
+        fetch(<float*> scratch, t.b[p], type, offset, size)
+    return scratch
+
+
 cdef inline bint adjoin(const void* a, const void* b, Py_ssize_t size) noexcept nogil:
     return <const char*> a + size == <const char*> b
 
@@ -752,18 +775,18 @@ cdef class Plan:
                 raise ValueError(
                     f"parameter {first + i} was moved, resized or made read-only since the optimizer was built"
                 )
-            gradient = gradients[first + i]
-            t.active = gradient is not None
-            if not t.active:
-                continue
             if t.rows != NULL:
                 t.b[1] = NULL
             t.rows = NULL
             t.size = t.n
+            gradient = gradients[first + i]
+            t.active = gradient is not None
+            if not t.active:
+                continue
             if not PyObject_TypeCheck(gradient, ndarray) or dtype_of(gradient) not in (FLOAT32, FLOAT64):
                 converted = self.owner._rows(gradient, self.params[i], first + i, self.group)
                 if type(converted) is tuple:
-                    self.bind_rows(t, converted, first + i, kept)
+                    self.bind_rows(t, converted, first + i, span, kept)
                     continue
                 gradient = foreign(gradient if converted is None else converted, first + i)
                 kept.append(gradient)
@@ -801,7 +824,7 @@ cdef class Plan:
                 t.strided = g
         return 0
 
-    cdef int bind_rows(self, tensor_t* t, tuple sparse, Py_ssize_t i, list kept) except -1:
+    cdef int bind_rows(self, tensor_t* t, tuple sparse, Py_ssize_t i, Span span, list kept) except -1:
         """Note a gradient that touches some rows: their numbers, ascending, and their values."""
         rows, values = sparse
         if self.adds or self.by_shape or t.recipe.settle != NULL or "average" in self.buffers or (
@@ -811,7 +834,9 @@ cdef class Plan:
                 f"gradient {i} is sparse, which neither a rule that looks at whole tensors nor accumulation or "
                 "averaging can use: pass it dense, or set sparse='dense'"
             )
-        kept.append(sparse)
+        if span.meets(array_of(values), width_of(dtype_of(values))):
+            values = values.copy()
+        kept += [rows, values]
         t.rows = <const Py_ssize_t*> array_of(rows).data
         t.size = values.size
         t.block = values.size // max(len(rows), 1)
@@ -883,9 +908,11 @@ cdef class Plan:
         cdef measure_t measure = norm[kind] if self.phase == NORM else recipe.measure[kind]
         cdef double* k = &self.factor if self.phase == NORM else recipe.k
         cdef double* sums = NULL
-        cdef bint clipped = self.phase != ADD and recipe.k[CLIP] < INFINITY and not t.whole
+        cdef bint clipped = self.phase != ADD and self.phase != START and recipe.k[CLIP] < INFINITY and not t.whole
+        cdef bint scattered = t.rows != NULL and self.phase != START and self.phase != NORM
         cdef Py_ssize_t size, grain, offset, row
-        cdef int p
+        cdef int p, i, count = 0
+        cdef int[MAX_BUFFERS] slot   # that this phase has buffers in
         cdef void* local[MAX_BUFFERS]
         cdef double[MAX_BUFFERS * PIECE] scratch
         if self.phase == NORM:
@@ -910,10 +937,15 @@ cdef class Plan:
                     measure(t.b, low, size, k, sums)
                 low += size
             return
+        for p in range(MAX_BUFFERS):
+            local[p] = NULL
+            if t.b[p] != NULL and (p < t.width or p >= PENDING) and self.phase != (NORM if p != 1 else START):
+                slot[count] = p
+                count += 1
         while low < high:
             size = min(<Py_ssize_t> PIECE, high - low)
             offset = low
-            if t.rows != NULL and self.phase != START:  # as far as the rows are neighbors
+            if scattered:  # as far as the rows are neighbors
                 row = low // t.block
                 offset = t.rows[row] * t.block + low % t.block
                 grain = t.block - low % t.block
@@ -921,48 +953,23 @@ cdef class Plan:
                     row += 1
                     grain += t.block
                 size = min(size, grain)
-            for p in range(MAX_BUFFERS):
-                self.enter(t, p, offset, low, size, clipped, local, scratch)
+            for i in range(count):
+                p = slot[i]
+                local[p] = fetched(t, p, low if p == 1 else offset, size, clipped, scratch + p * PIECE)
             if clipped:
                 clip[kind](local, 0, size, recipe.k)
             for p in range(first, last):
                 recipe.passes[kind][p](local, 0, size, k)
             if sums != NULL:
                 measure(local, 0, size, k, sums)
-            for p in range(MAX_BUFFERS):
+            for i in range(count):
+                p = slot[i]
                 if p != 1 and local[p] == <void*> (scratch + p * PIECE):
                     if t.compute == FLOAT64:
-                        put(<double*> local[p], t.b[p], t.type if p == 0 or p >= PENDING else t.state_type, offset, size)
+                        put(<double*> local[p], t.b[p], type_of(t, p), offset, size)
                     else:
-                        put(<float*> local[p], t.b[p], t.type if p == 0 or p >= PENDING else t.state_type, offset, size)
+                        put(<float*> local[p], t.b[p], type_of(t, p), offset, size)
             low += size
-
-    cdef void enter(
-        self, const tensor_t* t, int p, Py_ssize_t offset, Py_ssize_t low, Py_ssize_t size, bint clipped,
-        void** local, double* scratch,
-    ) noexcept nogil:
-        """Where buffer `p` of a piece is: in place if it can be, else a copy."""
-        cdef int type = t.type if p == 0 or p >= PENDING else t.state_type
-        cdef Py_ssize_t start = offset
-        if p == 1:
-            type = t.source
-            start = low
-        local[p] = NULL
-        if t.b[p] == NULL or (self.phase == NORM and p != 1) or (self.phase == START and p == 1) or (t.width <= p and p < PENDING):
-            return
-        if type == t.compute and not (p == 1 and (clipped or t.strided != NULL)):
-            local[p] = <char*> t.b[p] + start * width_of(type)
-            return
-        local[p] = <void*> (scratch + p * PIECE)
-        if p == 1 and t.strided != NULL:
-            if t.compute == FLOAT64:
-                gather(<double*> local[p], t.strided, type, start, size)
-            else:
-                gather(<float*> local[p], t.strided, type, start, size)
-        elif t.compute == FLOAT64:
-            fetch(<double*> local[p], t.b[p], type, start, size)
-        else:
-            fetch(<float*> local[p], t.b[p], type, start, size)
 
     cdef void work(self, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
         """Take the passes of this phase over the chunks [start, stop) of the grid."""
@@ -1126,7 +1133,7 @@ cdef class Engine:
     """The plans of one optimizer, stepped together or not at all."""
     cdef readonly list plans
     cdef public Py_ssize_t skipped         # steps whose gradients were not finite
-    cdef readonly object norm              # of the gradients, where it was clipped last
+    cdef public object norm                # of the gradients, where it was clipped last
     cdef Span span
     cdef Py_ssize_t count
     cdef PyThread_type_lock lock

@@ -197,6 +197,8 @@ cdef void prodigy_settle(const double* sums, double* k, double* memory) noexcept
         else:
             d = d / k[SLOWNESS]
     k[EPS] *= d
+    if k[BETA1] == 0:  # the reference takes g itself for m then, times the new estimate
+        k[DLR] *= d / k[D]
     memory[0] = d
     memory[1] = d_max
     memory[2] = numerator

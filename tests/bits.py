@@ -30,6 +30,8 @@ def optimized(name: str, options: dict[str, object], dtype: type) -> list[np.nda
     def closure() -> tuple[float, list[np.ndarray]]:
         grads = [a * (p - c) for a, p, c in zip(slopes, params, centers, strict=True)]
         loss = sum(float(g @ (p - c)) / 2 for g, p, c in zip(grads, params, centers, strict=True))
+        if not optimizer._dense:
+            grads = [fastopt.RowSparse(np.arange(0, len(g), 3), g[::3], g.shape) for g in grads]
         return loss, grads
 
     optimizer = getattr(fastopt.optim, name)(params, **options)

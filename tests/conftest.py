@@ -17,3 +17,14 @@ settings.load_profile("repeatable")
 
 def pytest_report_header() -> str:
     return f"fastopt: {fastopt.__path__[0]}, {fastopt._engine.isa()}"
+
+
+@pytest.fixture
+def torch(monkeypatch):
+    """torch in double throughout: scalars of ASGD and NAdam are of the default dtype, and Muon multiplies in bfloat16."""
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.Tensor, "bfloat16", torch.Tensor.clone)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield torch
+    torch.set_default_dtype(before)

@@ -148,6 +148,11 @@ def test_print_lr_prints_each_group(capsys):
         (lambda: fo.lr_scheduler.StepLR(optimizer(), 2, -0.1), ValueError, "Invalid gamma: -0.1"),
         (lambda: fo.lr_scheduler.StepLR(optimizer(), 2, last_epoch=3), KeyError, "param 'initial_lr' is not specified"),
         (lambda: fo.lr_scheduler.StepLR(optimizer(), 2, last_epoch=-2), ValueError, "last_epoch must be"),
+        (
+            lambda: fo.lr_scheduler.StepLR(fo.SGD(np.zeros(2), lr=lambda taken: 0.1), 2),
+            TypeError,
+            r"lr of param_groups\[0\] is a callable",
+        ),
         (lambda: fo.lr_scheduler.CosineAnnealingLR(optimizer(), 0), ValueError, "Invalid T_max: 0"),
         (lambda: fo.lr_scheduler.CosineAnnealingLR(optimizer(), 5, -1.0), ValueError, "Invalid eta_min"),
     ],

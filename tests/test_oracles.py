@@ -256,7 +256,7 @@ def test_muon_moves_a_vector_like_adamw():
 def test_lion_follows_the_sign_of_what_it_remembers():
     lion = optim_oracles.Lion(lr=0.5, betas=(0.5, 0.75))
     assert (run(lion, [1.0, -0.2, -0.2]) == [-0.5, -1.0, -0.5]).all()  # m = 1/4, 0.1375 against g / 2 each
-    assert (run(optim_oracles.Lion(lr=0.5, weight_decay=0.5), [1.0], 2.0)) == 2 * 0.75 - 0.5
+    assert run(optim_oracles.Lion(), [0.0]) == 0
 
 
 def test_signum_follows_the_sign_of_the_mean_and_sign_sgd_of_the_last():
@@ -266,6 +266,11 @@ def test_signum_follows_the_sign_of_the_mean_and_sign_sgd_of_the_last():
     for plain in (optim_oracles.Signum(lr=0.5, momentum=0), optim_oracles.SignSGD(lr=0.5)):
         assert (run(plain, [1.0, -0.2, 0.0]) == [-0.5, 0, 0]).all()
         assert plain.state == [{}]
+
+
+@pytest.mark.parametrize("name", ["Lion", "Signum", "SignSGD"])
+def test_sign_rules_decay_the_weight(name):
+    assert run(getattr(optim_oracles, name)(lr=0.5, weight_decay=0.5), [1.0], 2.0) == 2 * 0.75 - 0.5
 
 
 def test_adabelief_trusts_a_steady_gradient():
@@ -278,10 +283,10 @@ def test_adabelief_trusts_a_steady_gradient():
 
 
 def test_yogi_changes_by_the_size_of_the_gradient_only():
-    # v = 1 - 1/8 = 7/8, 7/8 + 2 = 23/8, corrected by 1/2, 3/4
-    yogi = optim_oracles.Yogi(lr=1.0, betas=(0.0, 0.5), eps=0.5, initial_accumulator=1.0)
-    u = 0.5 / (np.sqrt(7 / 4) + 0.5)
-    assert_allclose(run(yogi, [0.5, 2.0]), [-u, -u - 2 / (np.sqrt(23 / 6) + 0.5)], rtol=EXACT)
+    # m = 1/4, 9/8, corrected by 1/2, 3/4; v = 1 - 1/16 = 15/16, 15/16 + 1 = 31/16, corrected by 1/4, 7/16
+    yogi = optim_oracles.Yogi(lr=1.0, betas=(0.5, 0.75), eps=0.5, initial_accumulator=1.0)
+    steps = [0.5 / (np.sqrt(15 / 4) + 0.5), 1.5 / (np.sqrt(31 / 7) + 0.5)]
+    assert_allclose(run(yogi, [0.5, 2.0]), -np.cumsum(steps), rtol=EXACT)
 
 
 def test_adan_is_adam_while_the_gradient_stays_and_leaps_when_it_grows():
@@ -316,7 +321,7 @@ def test_ftrl_with_penalties_by_hand():
 
 def test_lamb_moves_as_far_as_the_weights_are_large():
     # u = sign(g) + wd p
-    first = {"lr": 0.5, "betas": (0.0, 0.0), "eps": 0.0}
+    first = {"lr": 0.5, "betas": (0.5, 0.75), "eps": 0.0}
     seen = run(optim_oracles.LAMB(weight_decay=0, **first), [[1, -1]], [3, 4])
     assert_allclose(seen, [3 - 0.5 * 5 / np.sqrt(2), 4 + 0.5 * 5 / np.sqrt(2)], rtol=EXACT)
     seen = run(optim_oracles.LAMB(weight_decay=1.0, **first), [[1, -1]], [3, 4])
@@ -341,9 +346,8 @@ def test_lars_keeps_the_rate_of_each_tensor_in_its_momentum():
     assert_allclose(run(optim_oracles.LARS(**options), [[0, 2]], [3, 4]), [2.625, 3], rtol=EXACT)
     assert_allclose(run(optim_oracles.LARS(**options, nesterov=True), [[0, 2]], [3, 4]), [2.4375, 2.5], rtol=EXACT)
     lars = optim_oracles.LARS(lr=0.5, momentum=0.5)
-    assert_allclose(
-        run(lars, [[0, 2], [0, 0]], [0, 0]), [[0, -1], [0, -1.5]], rtol=EXACT
-    )  # no weights, then no gradient: 1
+    assert_allclose(run(lars, [[0, 2], [0, 0]], [0, 0]), [[0, -1], [0, -1.5]], rtol=EXACT)  # no weights: 1
+    assert (run(optim_oracles.LARS(lr=0.5, weight_decay=0.5), [[0, 0]], [4, 8]) == [3, 6]).all()  # no gradient: 1
     options = {"lr": 0.5, "trust_coefficient": 0.5, "eps": 0, "momentum": 0.5}
     lars = optim_oracles.LARS(**options)
     lars.step([p := np.array([4.0])], [np.array([8.0])])
@@ -364,6 +368,26 @@ def test_prodigy_by_hand():
     # the numerator halves and gains 4/3 of the way so far, s = 3/4 + 4/3
     d_hat = 3 * (0.5 / 3**0.5 - 4 / 3 * p) / (3 / 4 + 4 / 3)
     assert_allclose([prodigy.d, prodigy.d_max], [2 / 3**0.5 * 1.125, d_hat], rtol=EXACT)
+
+
+def test_prodigy_corrects_the_bias_as_adam_does():
+    prodigy = optim_oracles.Prodigy(betas=(0.5, 0.25), d0=1.0, eps=0.0, use_bias_correction=True)
+    assert_allclose(run(prodigy, [1.0, 1.0]), [-1, -2], rtol=EXACT)
+
+
+def test_prodigy_without_momentum_takes_the_new_distance():
+    prodigy = optim_oracles.Prodigy(betas=(0.0, 0.25), d0=1.0, d_coef=3.0, eps=0.0)
+    # v = 3, then 3/4 + 3 = 15/4; s = 2, then 3; the numerator is 2 * 2 / sqrt(3), so d = 4 / sqrt(3)
+    assert_allclose(run(prodigy, [2.0, 2.0]), np.cumsum([-2 / 3**0.5, -(4 / 3**0.5) * 2 / 3.75**0.5]), rtol=EXACT)
+
+
+def test_prodigy_guarded_against_warmup_leaves_the_rate_out_of_s():
+    for guarded, s in ((False, 3), (True, 3 / 2)):  # the numerator is 2 (0 - p) = 4 / sqrt(3)
+        prodigy = optim_oracles.Prodigy(
+            lr=2.0, betas=(0.5, 0.25), d0=1.0, d_coef=3.0, eps=0.0, safeguard_warmup=guarded
+        )
+        run(prodigy, [1.0, 1.0])
+        assert_allclose(prodigy.d, 3 * 4 / 3**0.5 / s, rtol=EXACT)
 
 
 def test_prodigy_finds_the_distance_to_the_solution():
@@ -401,6 +425,8 @@ def test_schedule_free_moves_z_like_sgd_and_like_rmsprop():
     sgd = optim_oracles.SGDScheduleFree(lr=0.5, momentum=0.5, weight_decay=0.25)
     # the gradients are 1 + y/4: z = 2 - 3/4 = 5/4 = x, then z = 5/4 - 21/32 = 19/32 and x = 59/64
     assert (run(sgd, [1.0, 1.0], 2.0) == [5 / 4, (19 / 32 + 59 / 64) / 2]).all()
+    sgd = optim_oracles.SGDScheduleFree(ema=0.5)
+    assert run(sgd, [1.0, 1.0]).mean() == sgd.state[0]["average"]
     adamw = optim_oracles.AdamWScheduleFree(lr=0.5, betas=(0.5, 0.5), eps=0.0, weight_decay=0.25)
     run(adamw, [3.0], 2.0)
     assert adamw.state[0]["z"] == 2 - 0.5 * (1 + 0.25 * 2)
@@ -422,6 +448,11 @@ def test_sparse_adam_passes_rows_by_that_no_gradient_names():
         sparse.step([p], [([2, 0, 2], [g[1] / 2, g[0], g[1] / 2])])
         dense.step([q], [g])
     assert_allclose(p, [q[0], [1, 1], q[1]], rtol=EXACT)
+    sparse, dense = (optim_oracles.SparseAdam(eps=1.0, accumulate=k) for k in (2, 1))
+    sparse.step([p := np.ones(3)], [([0], [4.0])])
+    sparse.step([p], [([1, 0], [2.0, 2.0])])
+    dense.step([q := np.ones(2)], [np.array([3.0, 1.0])])
+    assert (p == [*q, 1]).all()
     adam, expected = optim_oracles.Adam(**options, eps_mode="hat"), np.ones((2, 2))
     optim_oracles.SparseAdam(**options).step([q := np.ones((2, 2))], [g])
     adam.step([expected], [g])

@@ -13,6 +13,7 @@ from fastopt.optim.rprop import Rprop
 from fastopt.optim.schedule_free import AdamWScheduleFree, SGDScheduleFree
 from fastopt.optim.sgd import ASGD, SGD
 from fastopt.optim.sign import Lion, SignSGD, Signum
+from fastopt.optim.sparse_adam import SparseAdam
 
 __all__ = [
     "ASGD",
@@ -41,5 +42,6 @@ __all__ = [
     "SGDScheduleFree",
     "SignSGD",
     "Signum",
+    "SparseAdam",
     "Yogi",
 ]

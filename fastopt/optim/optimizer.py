@@ -14,7 +14,7 @@ import numpy as np
 from fastopt._engine import Engine, Plan, Rule, resolved
 from fastopt._validation import check_choice, check_count, check_flag, check_number, check_parameter
 from fastopt.params import Array, FlatParams, Parameter
-from fastopt.sparse import rows_of
+from fastopt.sparse import RowSparse, rows_of
 
 __all__ = ["Optimizer", "Options", "Params", "Rule", "eps_terms"]
 
@@ -96,8 +96,11 @@ TORCHS_OWN = {"foreach", "fused", "capturable", "differentiable"}
 class Optimizer:
     """Base class of all optimizers.
 
-    A subclass gives its defaults, checks them in ``_check(group)``, and says in ``_scalars(group, t)`` which rule
-    makes step t = 1, 2, ... and with which scalars.
+    A subclass gives its defaults, checks them in ``_check(group)``, and says in ``_scalars(group, t)`` which rule makes
+    step t = 1, 2, ... and with which scalars. All the rest is here, the options below among it: a step adds up
+    (`accumulate`), looks whether the gradient is finite (`skip_nonfinite`), clips it (`clip_value`, then `clip_norm`),
+    turns it round (`maximize`), decays (`weight_decay`), updates, shrinks (`l1`), projects (`bounds`), synchronizes
+    (`lookahead`) and averages (`ema`, `swa_start`), in this order and in one trip through memory, but for the norm.
 
     Parameters
     ----------
@@ -106,8 +109,41 @@ class Optimizer:
         another. A group dict has these under ``"params"`` and hyperparameters of its own beside them.
     defaults : dict
         Hyperparameters of the groups that do not set them.
-    **options
-        What every optimizer takes, each for itself, and each group too; see Notes.
+    maximize : bool, default False
+        Ascend instead. Weight decay still shrinks the parameter.
+    decay_mode : {"l2", "decoupled"}, optional
+        What `weight_decay` means: a penalty, ``g + weight_decay * p`` in place of g, or, before the update,
+        ``p = (1 - lr * weight_decay) * p``. Each optimizer has its default.
+    l1 : float, default 0
+        After the update, the proximal step of ``l1 * sum |p|``: p goes toward 0 by ``lr * l1``, and no further, so that
+        zeros are exact.
+    bounds : pair of (float or None), optional
+        After that, p is projected into [low, high]; None is no bound.
+    clip_value : float, optional
+        Each element of the gradient is brought into [-clip_value, clip_value].
+    clip_norm : float, optional
+        The gradients of the group are scaled by ``min(1, clip_norm / (norm + 1e-6))``, as by torch's clip_grad_norm_,
+        norm being their 2-norm together; `last_grad_norm` is what it was. The gradients themselves are not changed.
+    skip_nonfinite : bool, default False
+        If a gradient of the group has a NaN or an infinity, this step changes nothing, in any group, but the count
+        `skipped_steps`. What was accumulated for it is dropped.
+    accumulate : int, default 1
+        So many calls of `step` make one update, with the mean of their gradients.
+    eps_mode : {"torch", "hat", "root"}, optional
+        Where eps goes, with c the bias correction of v: ``sqrt(v / c) + eps``, ``(sqrt(v) + eps) / sqrt(c)`` (Keras,
+        the eps-hat of Kingma and Ba) or ``sqrt(v / c + eps)``. Refused where a formula has no such eps.
+    ema : float, optional
+        Keep ``average = ema * average + (1 - ema) * p``, beginning with p after the first update; in [0, 1).
+    swa_start, swa_every : int, default None and 1
+        Keep the plain mean of p after the updates t = swa_start, swa_start + swa_every, ...: stochastic weight
+        averaging, or Polyak's if every update counts.
+    lookahead : pair of (int, float), optional
+        (k, alpha): after each k updates, ``slow = slow + alpha * (p - slow)``, and p goes back to slow.
+    sparse : {"lazy", "dense"}, default "lazy"
+        What becomes of rows that a sparse gradient does not touch; see `RowSparse`.
+    state_dtype : dtype, optional
+        Of the rule's buffers, float32 or float64; that of the parameter if None. The arithmetic is in the wider of the
+        two. Only at construction.
 
     Attributes
     ----------
@@ -116,8 +152,16 @@ class Optimizer:
         not replaced or deleted, and its parameters stay; `add_param_group` adds one.
     defaults : dict
 
+    Raises
+    ------
+    TypeError, ValueError
+        A hyperparameter of the wrong type or outside its range, or a parameter that cannot be updated in place.
+
     Notes
     -----
+    Groups may set hyperparameters and options of their own. Any number among them may be a callable of the number of
+    updates made before, 0 at the first, as in LambdaLR: ``lr=lambda t: 0.1 * 0.99**t``.
+
     Where torch differs: there, the state dict shares memory with the optimizer, the step counter is a float32, and a
     state is matched by position only.
     """
@@ -210,6 +254,11 @@ class Optimizer:
                 raise TypeError(f"{owner} needs float32 or float64 for state_dtype, not {given['state_dtype']!r}")
             if self._by_shape:
                 raise ValueError(f"{owner} has no state_dtype: its rule sees whole tensors")
+        if not self._dense:
+            whole = given.keys() & {"accumulate", "ema", "swa_start", "lookahead"}
+            whole |= {"sparse"} if given.get("sparse") == "dense" else set()
+            if whole:
+                raise ValueError(f"{owner} has no {', '.join(sorted(whole))}: its gradients are sparse, and stay so")
         if group.get("decoupled_weight_decay") and given.get("decay_mode") == "l2":
             raise ValueError(f"{owner} has decoupled_weight_decay, which decay_mode='l2' contradicts")
 
@@ -235,7 +284,7 @@ class Optimizer:
             raise ValueError("a parameter group needs 'params'")
         members, names, sources = _as_members(param_group["params"])
         group = {**param_group, **{k: v for k, v in self.defaults.items() if k not in param_group}}
-        group = {k: _plain(v) for k, v in group.items()} | {"params": members}
+        group = {k: plain(v) for k, v in group.items()} | {"params": members}
         if names:
             group["param_names"] = names
         if self.param_groups and ("param_names" in self.param_groups[0]) != bool(names):
@@ -340,6 +389,8 @@ class Optimizer:
             if grads.keys() != set(names):
                 raise ValueError(f"gradients are named {sorted(grads)}, the parameters {sorted(names)}")
             return [grads[name] for name in names]
+        if isinstance(grads, RowSparse) or hasattr(grads, "tocoo"):
+            return [grads]
         if hasattr(grads, "__array__"):
             arrays = self._arrays()
             if len(arrays) == 1 and np.shape(grads) == arrays[0].shape:
@@ -484,6 +535,12 @@ class Optimizer:
         """
         for hook in self._hooked("state_dict_pre"):
             hook(self)
+        state_dict = self._state_dict()
+        for hook in self._hooked("state_dict_post"):
+            state_dict = _or(hook(self, state_dict), state_dict)
+        return state_dict
+
+    def _state_dict(self) -> StateDict:
         self._engine.prepare()  # a hyperparameter set by hand may ask for one more buffer
         state = {i: {name: copy.copy(value) for name, value in entry.items()} for i, entry in self.state.items()}
         groups = []
@@ -501,8 +558,6 @@ class Optimizer:
         for i, array in enumerate(self._stash or ()):
             if i in state:
                 state[i]["trained"] = array.copy()
-        for hook in self._hooked("state_dict_post"):
-            state_dict = _or(hook(self, state_dict), state_dict)
         return state_dict
 
     def load_state_dict(self, state_dict: StateDict, match: str = "position", strict: bool = True) -> None:
@@ -525,11 +580,8 @@ class Optimizer:
         check_choice(match, ("position", "name"), "load_state_dict", "match")
         for hook in self._hooked("load_state_dict_pre"):
             state_dict = _or(hook(self, state_dict), state_dict)
-        if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= state_dict.keys():
-            raise TypeError("a state dict is a mapping with 'state' and 'param_groups'")
+        check_state_dict(state_dict)
         saved, state = state_dict["param_groups"], state_dict["state"]
-        if not isinstance(state, Mapping):
-            raise TypeError(f"the 'state' of a state dict is a mapping, not {type(state).__name__}")
         sizes = [len(group["params"]) for group in saved]
         strangers = state.keys() - {i for group in saved for i in group["params"]}
         if strangers:
@@ -556,7 +608,7 @@ class Optimizer:
             origin = next((source[0] for source in here if source is not None), None)
             group, taken = dict(plan.group), plan.accumulated
             if origin is not None:
-                loaded = {key: _plain(value) for key, value in _hyperparameters(saved[origin], copied=True).items()}
+                loaded = {key: plain(value) for key, value in _hyperparameters(saved[origin], copied=True).items()}
                 taken = loaded.pop("accumulated", 0)
                 group |= loaded | {key: plan.group[key] for key in ("params", "param_names") if key in plan.group}
                 self._check(resolved(group, 0))
@@ -590,7 +642,7 @@ class Optimizer:
         self, plan: Plan, group: dict[str, Any], entries: list[Mapping[str, Any]], first: int
     ) -> tuple[list[tuple[int, int, list[float]]], dict[str, list[Array | None]]]:
         """Counts, scalars and new buffers for the parameters of `plan`, from their saved entries."""
-        plain = {"step", "accumulated", "trained", *self._memory}
+        scalar = {"step", "accumulated", "trained", *self._memory}
         buffers: dict[str, list[Array | None]] = {}
         scalars = []
         for i, (entry, param) in enumerate(zip(entries, plan.params, strict=True)):
@@ -603,7 +655,7 @@ class Optimizer:
                 raise ValueError(f"the state of parameter {first + i} lacks {', '.join(map(repr, lacking))}")
             memory = [float(entry.get(name, value)) for name, value in self._memory.items()]
             scalars.append((int(step), int(pending), memory))
-            for name in entry.keys() - plain:
+            for name in entry.keys() - scalar:
                 if name not in buffers:
                     buffers[name] = plan.zeros(name)
                 buffer, value = buffers[name][i], np.asarray(entry[name])
@@ -629,10 +681,12 @@ class Optimizer:
         for group, given in zip(self.param_groups, self._given, strict=True):
             members = list(zip(group["param_names"], group["params"], strict=True)) if "param_names" in group else None
             groups.append({**_hyperparameters(group), "params": given or members or group["params"]})
-        return _rebuilt, (type(self), self.defaults, groups), self.state_dict()
+        return _rebuilt, (type(self), groups), (self.defaults, self._state_dict(), self.last_grad_norm)
 
-    def __setstate__(self, state_dict: StateDict) -> None:
-        self.load_state_dict(state_dict)
+    def __setstate__(self, state: tuple[dict[str, Any], StateDict, float | None]) -> None:
+        self.defaults = {**state[0]}
+        self.load_state_dict(state[1])
+        self._engine.norm = state[2]
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
@@ -642,18 +696,26 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
-def _rebuilt(cls: type[Optimizer], defaults: dict[str, Any], groups: list[dict[str, Any]]) -> Optimizer:
+def _rebuilt(cls: type[Optimizer], groups: list[dict[str, Any]]) -> Optimizer:
     optimizer = cls.__new__(cls)
-    Optimizer.__init__(optimizer, groups, {**defaults})
+    Optimizer.__init__(optimizer, groups, {})
     return optimizer
 
 
-def _plain(value: Any) -> Any:
+def check_state_dict(state_dict: Any) -> None:
+    """Refuse what is no state dict."""
+    if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= state_dict.keys():
+        raise TypeError("a state dict is a mapping with 'state' and 'param_groups'")
+    if not isinstance(state_dict["state"], Mapping):
+        raise TypeError(f"the 'state' of a state dict is a mapping, not {type(state_dict['state']).__name__}")
+
+
+def plain(value: Any) -> Any:
     """Numbers as Python's own: NumPy's would compute a step's scalars in their own precision."""
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         return value.item()
     if type(value) in (tuple, list):
-        return type(value)(map(_plain, value))
+        return type(value)(map(plain, value))
     return value
 
 
