@@ -27,6 +27,15 @@ cdef hot fill(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexce
         state[i] = value
 
 
+cdef hot copy(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:
+    """A start: the parameter in the first state buffer."""
+    cdef const real* p = b[0] + offset
+    cdef real* state = b[2] + offset
+    cdef Py_ssize_t i
+    for i in range(n):
+        state[i] = p[i]
+
+
 cdef hot sgd(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:
     cdef real* p = b[0] + offset
     cdef const real* g = b[1] + offset
@@ -628,16 +637,9 @@ cdef hot adamw_schedule_free(real** b, Py_ssize_t offset, Py_ssize_t n, const do
         y[i] = lerp(y[i], zi, rest, weight) - step * d
 
 
-cdef hot schedule_free_start(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:
-    cdef const real* y = b[0] + offset
-    cdef real* z = b[2] + offset
-    cdef Py_ssize_t i
-    for i in range(n):
-        z[i] = y[i]
-
-
 RULES = {
     "fill": capsules(<void*> fill[float], <void*> fill[double], "fastopt.rule"),
+    "copy": capsules(<void*> copy[float], <void*> copy[double], "fastopt.rule"),
     "sgd": capsules(<void*> sgd[float], <void*> sgd[double], "fastopt.rule"),
     "sgd_momentum": capsules(<void*> sgd_momentum[float], <void*> sgd_momentum[double], "fastopt.rule"),
     "sgd_nesterov": capsules(<void*> sgd_nesterov[float], <void*> sgd_nesterov[double], "fastopt.rule"),
@@ -669,8 +671,5 @@ RULES = {
     "sgd_schedule_free": capsules(<void*> sgd_schedule_free[float], <void*> sgd_schedule_free[double], "fastopt.rule"),
     "adamw_schedule_free": capsules(
         <void*> adamw_schedule_free[float], <void*> adamw_schedule_free[double], "fastopt.rule"
-    ),
-    "schedule_free_start": capsules(
-        <void*> schedule_free_start[float], <void*> schedule_free_start[double], "fastopt.rule"
     ),
 }

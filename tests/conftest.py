@@ -21,7 +21,7 @@ def pytest_report_header() -> str:
 
 @pytest.fixture
 def torch(monkeypatch):
-    """torch in double throughout: scalars of ASGD and NAdam are of the default dtype, and Muon multiplies in bfloat16."""
+    """torch in double throughout: scalars of ASGD and NAdam have the default dtype, and Muon multiplies in bfloat16."""
     torch = pytest.importorskip("torch")
     monkeypatch.setattr(torch.Tensor, "bfloat16", torch.Tensor.clone)
     before = torch.get_default_dtype()

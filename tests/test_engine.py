@@ -52,10 +52,10 @@ def assert_same_bits(a, b):
 def test_same_bits_for_any_number_of_threads(name, dtype):
     shapes = [(THREADED,), (3, 5), (1000,), (70_001,)]
     fo.set_num_threads(1)
-    expected = trajectory(name, shapes, dtype)
+    expected = trajectory(name, shapes, dtype, steps=8)
     for threads in (2, 3, 7):
         fo.set_num_threads(threads)
-        assert_same_bits(trajectory(name, shapes, dtype), expected)
+        assert_same_bits(trajectory(name, shapes, dtype, steps=8), expected)
 
 
 def strided(grad):
@@ -165,8 +165,12 @@ def test_a_gradient_that_is_another_groups_parameter_is_read_before_it_changes()
 # No allocation.
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
-@pytest.mark.parametrize("form", ["grads", "parameter", "closure", "flat", "strided", "float64 for float32"])
+FORMS = ["grads", "parameter", "closure", "flat", "strided", "float64 for float32"]
+
+
+@pytest.mark.parametrize(
+    ("name", "form"), [(name, form) for name in OPTIMIZERS for form in FORMS[: None if name in ("Adam", "LAMB") else 1]]
+)
 def test_a_step_allocates_no_array(name, form):
     n = THREADED
     p = fo.FlatParams({"w": n}, np.float32)

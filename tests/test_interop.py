@@ -31,6 +31,12 @@ CASES = [
 pytestmark = pytest.mark.peers
 
 
+@pytest.fixture(autouse=True)
+def _muon_in_double(monkeypatch):
+    """torch multiplies Muon's matrices in bfloat16."""
+    monkeypatch.setattr(torch.Tensor, "bfloat16", torch.Tensor.clone)
+
+
 def pair(name, options, params):
     """Both sides at `params`, in two groups."""
     params = [param.copy() for param in params]

@@ -80,17 +80,51 @@ def test_docstrings_of_algorithms_have_example_and_reference(name):
         assert "References\n----------" in text
 
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+PAGES = {name: (ROOT / name).read_text() for name in ("README.md", "docs/optimizers.md")}
 
 
-@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
-def test_the_code_in_the_readme_runs(code, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("page", "code"),
+    [(page, code) for page in PAGES for code in re.findall(r"```python\n(.*?)```", PAGES[page], re.DOTALL)],
+)
+def test_the_code_on_pages_runs(page, code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {}
-    exec(compile(code, "README.md", "exec"), names)
+    exec(compile(code, page, "exec"), names)
     if "result" in names:
         np.testing.assert_allclose(names["result"].x, 1, atol=1e-4)
         assert names["m"].result().success
     if "value" in names:
         assert names["value"] < np.log(3)  # better than guessing among three classes
         assert (tmp_path / "run.npz").exists()
+
+
+def test_the_tables_of_optimizers_are_complete_and_right():
+    lines = PAGES["docs/optimizers.md"].splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    optimizers = [name for name in fo.optim.__all__ if name != "Optimizer"]
+    converged = {row[0] for row in rows if len(row) == 5}
+    assert converged == {*optimizers, "", "---"}, "run docs/convergence.py"
+    rows = {row[0]: row for row in rows if len(row) == 7}
+    assert rows.keys() == {*optimizers, "optimizer", "---"}
+    for name in optimizers:
+        _, _, _, state, sparse, eps, reference = rows[name]
+        w = np.ones((6, 4))
+        opt = getattr(fo, name)(w)
+        try:
+            opt.step([fo.RowSparse([1, 3], np.ones((2, 4)), w.shape)])
+        except ValueError:
+            assert not sparse
+            opt.step(np.ones((6, 4)))
+        else:
+            assert sparse == "yes"
+        buffers = [value for value in opt.state[0].values() if np.shape(value) == w.shape]
+        assert int(re.match("[0-9]+", state)[0]) == len(buffers)
+        try:
+            getattr(fo, name)(w, eps_mode="root")
+        except ValueError:
+            assert not eps
+        else:
+            assert eps == "yes"
+        assert reference.split()[-1] in inspect.getdoc(getattr(fo, name))

@@ -502,6 +502,15 @@ def test_rows_of_an_earlier_step_are_forgotten():
     np.testing.assert_array_equal(w, np.full((4, 2), -1.0))
 
 
+def test_the_average_of_asgd_starts_at_the_parameter_where_it_is_touched_late():
+    w = np.array([3.0, 5.0])
+    opt = fo.ASGD(w, lr=1.0, lambd=0, t0=0)
+    for row in (0, 0, 0, 1):
+        opt.step(fo.RowSparse([row], [1.0], (2,)))
+    np.testing.assert_array_equal(w, [0, 4])
+    np.testing.assert_allclose(opt.state[0]["ax"], [(1 + 0) / 2, 5 - 1 / 3], rtol=1e-15)
+
+
 def test_indices_changed_while_in_use_do_no_harm():
     indices = np.array([0, 1])
     gradient = fo.RowSparse(indices, np.ones((2, 1)), (3, 1))

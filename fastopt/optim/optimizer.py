@@ -692,11 +692,11 @@ class Optimizer:
         self._engine.norm = state[2]
 
     def __repr__(self) -> str:
-        lines = [f"{type(self).__name__} ("]
+        lines = []
         for i, group in enumerate(self.param_groups):
-            lines.append(f"Parameter Group {i}")
+            lines += ["", f"Parameter Group {i}"]
             lines += [f"    {key}: {value}" for key, value in sorted(_hyperparameters(group).items())]
-        return "\n".join([*lines, ")"])
+        return "\n".join([f"{type(self).__name__} (", *lines[1:], ")"])
 
 
 def _rebuilt(cls: type[Optimizer], groups: list[dict[str, Any]]) -> Optimizer:

@@ -11,8 +11,8 @@ from fastopt._validation import check_betas, check_count, check_number
 from fastopt.optim.optimizer import Optimizer, Options, Params, Rule, eps_terms
 from fastopt.params import Array
 
-SGD = Rule(RULES["sgd_schedule_free"], "z", start=RULES["schedule_free_start"])
-ADAMW = Rule(RULES["adamw_schedule_free"], "z", "exp_avg_sq", start=RULES["schedule_free_start"])
+SGD = Rule(RULES["sgd_schedule_free"], "z", start=RULES["copy"])
+ADAMW = Rule(RULES["adamw_schedule_free"], "z", "exp_avg_sq", start=RULES["copy"])
 MEMORY = {"weight_sum": 0.0, "lr_max": 0.0}
 
 

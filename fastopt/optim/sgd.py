@@ -11,7 +11,7 @@ from fastopt.optim.optimizer import Optimizer, Options, Params, Rule
 PLAIN = Rule(RULES["sgd"])
 MOMENTUM = Rule(RULES["sgd_momentum"], "momentum_buffer")
 NESTEROV = Rule(RULES["sgd_nesterov"], "momentum_buffer")
-RESTART = Rule(RULES["asgd"], "ax")
+RESTART = Rule(RULES["asgd"], "ax", start=RULES["copy"])
 AVERAGE = Rule(RULES["asgd_average"], "ax")
 
 
