@@ -110,8 +110,9 @@ class Adafactor(Optimizer):
     def _scalars(group: dict[str, Any], t: int, shape: tuple[int, ...]) -> tuple[Rule, tuple[float, ...]]:
         lr, weight_decay, (eps1, eps2) = group["lr"], group["weight_decay"], group["eps"]
         coupled = group.get("decay_mode") == "l2"
+        limit = t**-0.5
         scalars = (
-            min(lr, t**-0.5),
+            lr if lr < limit else limit,
             float(t) ** group["beta2_decay"],
             -1 if eps1 is None else eps1,
             eps2,

@@ -99,8 +99,11 @@ class Adagrad(Optimizer):
 
     @staticmethod
     def _scalars(group: dict[str, Any], t: int) -> tuple[Rule, tuple[float, ...]]:
-        lr = group["lr"] / (1 + (t - 1) * group["lr_decay"])
-        return ADAGRAD, (group["initial_accumulator_value"], lr, *eps_terms(group))
+        lr, lr_decay = group["lr"], group["lr_decay"]
+        if lr_decay:
+            lr /= 1 + (t - 1) * lr_decay
+        inner, outer = eps_terms(group)
+        return ADAGRAD, (group["initial_accumulator_value"], lr, inner, outer)
 
 
 class Adadelta(Optimizer):
@@ -266,7 +269,8 @@ class RMSprop(Optimizer):
     @staticmethod
     def _scalars(group: dict[str, Any], t: int) -> tuple[Rule, tuple[float, ...]]:
         momentum = group["momentum"]
-        scalars = (group["lr"], group["alpha"], *eps_terms(group), momentum)
+        inner, outer = eps_terms(group)
+        scalars = (group["lr"], group["alpha"], inner, outer, momentum)
         if group["centered"]:
             return CENTERED_MOMENTUM if momentum else CENTERED, scalars
         return MOMENTUM if momentum else RMSPROP, scalars

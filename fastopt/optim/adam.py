@@ -109,8 +109,9 @@ class Adam(Optimizer):
     def _scalars(group: dict[str, Any], t: int) -> tuple[Rule, tuple[float, ...]]:
         beta1, beta2 = group["betas"]
         correction2 = (1 - beta2**t) ** -0.5
+        inner, outer = eps_terms(group, correction2)
         rule = AMSGRAD if group["amsgrad"] else PLAIN
-        return rule, (beta1, beta2, group["lr"] / (1 - beta1**t), correction2, *eps_terms(group, correction2))
+        return rule, (beta1, beta2, group["lr"] / (1 - beta1**t), correction2, inner, outer)
 
 
 class AdamW(Adam):
@@ -308,9 +309,10 @@ class RAdam(Optimizer):
             return WARMUP, (beta1, beta2, step)
         step *= ((rho - 4) * (rho - 2) * limit / ((limit - 4) * (limit - 2) * rho)) ** 0.5
         correction2 = (1 - power2) ** -0.5
-        hat = (0.0, group["eps"] * correction2)
-        terms = eps_terms(group, correction2) if group.get("eps_mode") == "root" else hat
-        return PLAIN, (beta1, beta2, step, correction2, *terms)
+        inner, outer = 0.0, group["eps"] * correction2
+        if group.get("eps_mode") == "root":
+            inner, outer = eps_terms(group, correction2)
+        return PLAIN, (beta1, beta2, step, correction2, inner, outer)
 
 
 class NAdam(Optimizer):
@@ -414,7 +416,8 @@ class NAdam(Optimizer):
         ahead = lr * (1 - mu) / (1 - product)
         step = lr * following / (1 - product * following)
         correction2 = (1 - beta2**t) ** -0.5
-        return NADAM, (beta1, beta2, step, correction2, *eps_terms(group, correction2), ahead), (product,)
+        inner, outer = eps_terms(group, correction2)
+        return NADAM, (beta1, beta2, step, correction2, inner, outer, ahead), (product,)
 
 
 class NAdamW(NAdam):

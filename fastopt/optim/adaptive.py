@@ -84,8 +84,8 @@ class AdaBelief(Optimizer):
     def _scalars(group: dict[str, Any], t: int) -> tuple[Rule, tuple[float, ...]]:
         beta1, beta2 = group["betas"]
         correction2 = (1 - beta2**t) ** -0.5
-        step = group["lr"] / (1 - beta1**t)
-        return ADABELIEF, (beta1, beta2, step, correction2, group["eps"], *eps_terms(group, correction2))
+        inner, outer = eps_terms(group, correction2)
+        return ADABELIEF, (beta1, beta2, group["lr"] / (1 - beta1**t), correction2, group["eps"], inner, outer)
 
 
 class Yogi(Optimizer):
@@ -174,9 +174,9 @@ class Yogi(Optimizer):
     def _scalars(group: dict[str, Any], t: int) -> tuple[Rule, tuple[float, ...]]:
         beta1, beta2 = group["betas"]
         correction2 = (1 - beta2**t) ** -0.5
-        step = group["lr"] / (1 - beta1**t)
+        inner, outer = eps_terms(group, correction2)
         start = group["initial_accumulator"]
-        return YOGI, (beta1, beta2, step, correction2, *eps_terms(group, correction2), start)
+        return YOGI, (beta1, beta2, group["lr"] / (1 - beta1**t), correction2, inner, outer, start)
 
 
 class Adan(Optimizer):
@@ -256,8 +256,12 @@ class Adan(Optimizer):
         step1 = lr / (1 - beta1**t)
         step2 = lr * beta2 / (1 - beta2**t)
         correction3 = (1 - beta3**t) ** -0.5
-        l2 = weight_decay if mode == "l2" else 0.0
-        before = 1 - lr * weight_decay if mode == "decoupled" else 1.0
-        after = 1.0 if mode else 1 / (1 + lr * weight_decay)
-        eps = eps_terms(group, correction3)
-        return ADAN, (beta1, beta2, beta3, step1, step2, correction3, *eps, l2, before, after, t == 1)
+        inner, outer = eps_terms(group, correction3)
+        l2, before, after = 0.0, 1.0, 1.0
+        if mode == "l2":
+            l2 = weight_decay
+        elif mode == "decoupled":
+            before = 1 - lr * weight_decay
+        else:
+            after = 1 / (1 + lr * weight_decay)
+        return ADAN, (beta1, beta2, beta3, step1, step2, correction3, inner, outer, l2, before, after, t == 1)

@@ -51,8 +51,10 @@ class Options(TypedDict, total=False):
 
 def eps_terms(group: Mapping[str, Any], correction: float = 1.0) -> tuple[float, float]:
     """(a, b) such that ``sqrt(v + a) * correction + b`` is the denominator that `eps_mode` asks for."""
-    mode = group.get("eps_mode", "torch")
-    if mode == "torch":
+    if "eps_mode" not in group:
+        return 0.0, group["eps"]
+    mode = group["eps_mode"]
+    if mode is None or mode == "torch":
         return 0.0, group["eps"]
     if mode == "hat":
         return 0.0, group["eps"] * correction
@@ -354,9 +356,10 @@ class Optimizer:
         """
         if closure is not None:
             grads = closure
-        if self._hooks:
-            return self._step_with_hooks(grads)
-        return self._step(grads)
+        if type(grads) is list and not self._hooks and self._stash is None:  # as below, without the calls
+            self._engine.step(grads, self.param_groups)
+            return None
+        return self._step_with_hooks(grads) if self._hooks else self._step(grads)
 
     def _step(self, grads: Any) -> Any:
         loss = None

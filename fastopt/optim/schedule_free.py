@@ -29,7 +29,7 @@ def _average(
     weight_sum, lr_max = memory
     if t < group["warmup_steps"]:
         lr *= t / group["warmup_steps"]
-    lr_max = max(lr, lr_max)
+    lr_max = lr if lr > lr_max else lr_max
     weight = t ** group["r"] * lr_max ** group["weight_lr_power"]
     weight_sum += weight
     share = weight / weight_sum if weight_sum else 0.0
@@ -137,8 +137,8 @@ class SGDScheduleFree(Optimizer):
     def _scalars(
         group: dict[str, Any], t: int, memory: tuple[float, ...]
     ) -> tuple[Rule, tuple[float, ...], tuple[float, ...]]:
-        scalars, memory = _average(group, t, memory, group["lr"], group["momentum"])
-        return SGD, (*scalars, group["weight_decay"]), memory
+        (rate, step, share), memory = _average(group, t, memory, group["lr"], group["momentum"])
+        return SGD, (rate, step, share, group["weight_decay"]), memory
 
     def _averaged(self, group: Mapping[str, Any], param: Array, state: Mapping[str, Any]) -> Array:
         if "average" in state:
@@ -252,11 +252,13 @@ class AdamWScheduleFree(Optimizer):
         group: dict[str, Any], t: int, memory: tuple[float, ...]
     ) -> tuple[Rule, tuple[float, ...], tuple[float, ...]]:
         beta1, beta2 = group["betas"]
-        weight_decay, coupled = group["weight_decay"], group.get("decay_mode") == "l2"
+        l2, decay = 0.0, group["weight_decay"]
+        if group.get("decay_mode") == "l2":
+            l2, decay = decay, l2
         correction2 = (1 - beta2**t) ** -0.5
-        scalars, memory = _average(group, t, memory, group["lr"], beta1)
-        decay = (weight_decay, 0.0) if coupled else (0.0, weight_decay)
-        return ADAMW, (*scalars, *decay, beta2, correction2, *eps_terms(group, correction2)), memory
+        inner, outer = eps_terms(group, correction2)
+        (rate, step, share), memory = _average(group, t, memory, group["lr"], beta1)
+        return ADAMW, (rate, step, share, l2, decay, beta2, correction2, inner, outer), memory
 
     def _averaged(self, group: Mapping[str, Any], param: Array, state: Mapping[str, Any]) -> Array:
         if "average" in state:
