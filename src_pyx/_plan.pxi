@@ -121,6 +121,13 @@ cdef object foreign(object gradient, Py_ssize_t i):
     return np.array(array, dtype=np.float32 if array.dtype.itemsize <= 4 else np.float64, subok=False)
 
 
+cdef inline int enlist(recipe_t* recipe, int n, pair_t kernels) noexcept nogil:
+    """Put a pass in place `n` of a recipe; the next place."""
+    recipe.passes[0][n] = kernels[0]
+    recipe.passes[1][n] = kernels[1]
+    return n + 1
+
+
 cdef object hyperparameters(dict group):
     return ", ".join(f"{name}={value!r}" for name, value in group.items() if name not in ("params", "param_names"))
 
@@ -257,10 +264,6 @@ cdef class Plan:
         """Steps since the last update, where gradients are accumulated."""
         return self.taken
 
-    def steps(self):
-        """Updates that each tensor has had."""
-        return [self.tensor[i].steps for i in range(self.count)]
-
     cdef object snapshot(self):
         cdef list scalars = []
         cdef tensor_t* t
@@ -387,7 +390,7 @@ cdef class Plan:
         cdef Py_ssize_t j, step = 1 + (t.steps if t else 0)
         cdef double* k = recipe.k
         cdef double check = 0
-        cdef int n = 0, single
+        cdef int n = 0
         cdef object weight_decay
         if not (self.remembers or self.by_shape):
             rule, own = self.scalars(group, step)
@@ -436,34 +439,24 @@ cdef class Plan:
             self.arrange(rule, 0, self.count)
         recipe.settle = rule.settle if rule.has_measure else NULL
         recipe.joint = rule.joint
-        for single in range(2):
-            n = 0
-            if step == 1 and t and t.b[SLOW] != NULL:
-                recipe.passes[single][n] = remember[single]
-                n += 1
-            if step == 1 and rule.has_start:
-                recipe.passes[single][n] = rule.start[single]
-                n += 1
-            recipe.starts = n
-            if k[DECAY] != 1:
-                recipe.passes[single][n] = decay[single]
-                n += 1
-            recipe.before = n if rule.has_measure else 0
-            recipe.measure[single] = rule.measure[single]
-            recipe.passes[single][n] = rule.update[single]
-            n += 1
-            if k[THRESHOLD] != 0:
-                recipe.passes[single][n] = shrink[single]
-                n += 1
-            if k[LOW] > -INFINITY or k[HIGH] < INFINITY:
-                recipe.passes[single][n] = project[single]
-                n += 1
-            if k[SYNC] != 0:
-                recipe.passes[single][n] = sync[single]
-                n += 1
-            if k[WEIGHT] != 0:
-                recipe.passes[single][n] = average[single]
-                n += 1
+        if step == 1 and t and t.b[SLOW] != NULL:
+            n = enlist(recipe, n, remember)
+        if step == 1 and rule.has_start:
+            n = enlist(recipe, n, rule.start)
+        recipe.starts = n
+        if k[DECAY] != 1:
+            n = enlist(recipe, n, decay)
+        recipe.before = n if rule.has_measure else 0
+        recipe.measure = rule.measure
+        n = enlist(recipe, n, rule.update)
+        if k[THRESHOLD] != 0:
+            n = enlist(recipe, n, shrink)
+        if k[LOW] > -INFINITY or k[HIGH] < INFINITY:
+            n = enlist(recipe, n, project)
+        if k[SYNC] != 0:
+            n = enlist(recipe, n, sync)
+        if k[WEIGHT] != 0:
+            n = enlist(recipe, n, average)
         recipe.count = n
         return 0
 
@@ -597,7 +590,7 @@ cdef class Plan:
         return 0
 
     cdef int look(self, dict values) except -1:
-        cdef Py_ssize_t i, j, parts
+        cdef Py_ssize_t i, parts
         parts = values.get("accumulate", 1)
         self.adds = parts != 1 or self.taken > 0
         self.due = self.taken + 1 >= parts
@@ -608,9 +601,7 @@ cdef class Plan:
                 self.adding[i].k[0] = i == 0
                 self.adding[i].k[1] = self.parts if self.due else 1
                 self.adding[i].k[CLIP] = INFINITY
-                self.adding[i].count = 1
-                for j in range(2):
-                    self.adding[i].passes[j][0] = accumulate[j] if i < 2 else finish[j]
+                self.adding[i].count = enlist(&self.adding[i], 0, finish if i == 2 else accumulate)
         self.guarded = values.get("skip_nonfinite", False)
         if values.get("clip_norm") is not None:
             self.limit = values["clip_norm"]
