@@ -12,10 +12,15 @@ import numpy as np
 import fastopt
 from fastopt.optim import Optimizer
 
-SIZES = (1, 7, 33, 1000, 5003)
+SIZES = (1, 7, 33, 1000, 5003, (30, 70))
 OPTIONS = {
     "SGD": [{"momentum": 0.9, "dampening": 0.1}, {"momentum": 0.9, "nesterov": True}],
-    "Adam": [{"amsgrad": True}, {"decoupled_weight_decay": True}],
+    "Adam": [
+        {"amsgrad": True},
+        {"decoupled_weight_decay": True},
+        {"clip_value": 1.0, "clip_norm": 9.0, "l1": 0.1, "bounds": (-1, 1), "lookahead": (3, 0.5), "ema": 0.9},
+        {"accumulate": 3, "skip_nonfinite": True, "swa_start": 2, "state_dtype": np.float32},
+    ],
     "AdamW": [{"amsgrad": True}],
 }
 
@@ -29,7 +34,7 @@ def optimized(name: str, options: dict[str, object], dtype: type) -> list[np.nda
 
     def closure() -> tuple[float, list[np.ndarray]]:
         grads = [a * (p - c) for a, p, c in zip(slopes, params, centers, strict=True)]
-        loss = sum(float(g @ (p - c)) / 2 for g, p, c in zip(grads, params, centers, strict=True))
+        loss = sum(float(np.vdot(g, p - c)) / 2 for g, p, c in zip(grads, params, centers, strict=True))
         if not optimizer._dense:
             grads = [fastopt.RowSparse(np.arange(0, len(g), 3), g[::3], g.shape) for g in grads]
         return loss, grads
