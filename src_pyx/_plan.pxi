@@ -447,7 +447,8 @@ cdef class Plan:
         if k[DECAY] != 1:
             n = enlist(recipe, n, decay)
         recipe.before = n if rule.has_measure else 0
-        recipe.measure = rule.measure
+        recipe.measure[0] = rule.measure[0]
+        recipe.measure[1] = rule.measure[1]
         n = enlist(recipe, n, rule.update)
         if k[THRESHOLD] != 0:
             n = enlist(recipe, n, shrink)
@@ -601,7 +602,9 @@ cdef class Plan:
                 self.adding[i].k[0] = i == 0
                 self.adding[i].k[1] = self.parts if self.due else 1
                 self.adding[i].k[CLIP] = INFINITY
-                self.adding[i].count = enlist(&self.adding[i], 0, finish if i == 2 else accumulate)
+                self.adding[i].count = 1
+                enlist(&self.adding[i], 0, accumulate)
+            enlist(&self.adding[2], 0, finish)
         self.guarded = values.get("skip_nonfinite", False)
         if values.get("clip_norm") is not None:
             self.limit = values["clip_norm"]
