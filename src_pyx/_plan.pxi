@@ -488,8 +488,11 @@ cdef class Plan:
             raise ValueError(f"no step can be made with {hyperparameters(self.group)}")
         value = group.get("lookahead")
         if value is not None:
+            every = value[0]
+            if every < 1:
+                raise ValueError(f"no step can be made with {hyperparameters(self.group)}")
             self.grow("slow", SLOW, True)
-            if step % <Py_ssize_t> value[0] == 0:
+            if step % every == 0:
                 k[SYNC] = value[1]
         value = group.get("ema")
         if value is not None:
@@ -499,8 +502,10 @@ cdef class Plan:
                 k[WEIGHT] = 1
         value = group.get("swa_start")
         if value is not None:
-            self.grow("average", AVERAGE, True)
             every = group.get("swa_every", 1)
+            if every < 1:
+                raise ValueError(f"no step can be made with {hyperparameters(self.group)}")
+            self.grow("average", AVERAGE, True)
             since = step - <Py_ssize_t> value
             if since >= 0 and since % every == 0:
                 k[WEIGHT] = 1 / (1 + <double> (since // every))
