@@ -165,6 +165,7 @@ cdef class Plan:
         Names in a group of what all optimizers share.
     """
     cdef readonly list params
+    cdef list shapes         # of the parameters, when the plan was made
     cdef readonly dict group
     cdef readonly dict buffers
     cdef object owner, scalars, options, own
@@ -197,6 +198,7 @@ cdef class Plan:
         cdef tensor_t* t
         self.count = len(params)
         self.params = params
+        self.shapes = [param.shape for param in params]
         self.group = group
         self.buffers = {}
         self.owner = owner
@@ -305,7 +307,7 @@ cdef class Plan:
         cdef dict total = {FLOAT32: 0, FLOAT64: 0}
         cdef bint common = name in ("grad_sum", "slow", "average")
         if self.by_shape and not common:
-            shapes = [self.owner._state_shape(name, param.shape) for param in self.params]
+            shapes = [self.owner._state_shape(name, shape) for shape in self.shapes]
             return [
                 None if shape is None else aligned_zeros(int(np.prod(shape)), param.dtype).reshape(shape)
                 for shape, param in zip(shapes, self.params)
@@ -399,7 +401,7 @@ cdef class Plan:
             if self.remembers:
                 arguments += (tuple([t.memory[j] if t else 0 for j in range(len(self.owner._memory))]),)
             if self.by_shape:
-                arguments += (self.params[i].shape if t else (),)
+                arguments += (self.shapes[i] if t else (),)
             answer = self.scalars(*arguments)
             rule, own = answer[0], answer[1]
             if self.remembers:
@@ -482,8 +484,11 @@ cdef class Plan:
             raise ValueError(f"no step can be made with {hyperparameters(self.group)}")
         value = group.get("lookahead")
         if value is not None:
+            every = value[0]
+            if every < 1:
+                raise ValueError(f"no step can be made with {hyperparameters(self.group)}")
             self.grow("slow", SLOW, True)
-            if step % <Py_ssize_t> value[0] == 0:
+            if step % every == 0:
                 k[SYNC] = value[1]
         value = group.get("ema")
         if value is not None:
@@ -493,8 +498,10 @@ cdef class Plan:
                 k[WEIGHT] = 1
         value = group.get("swa_start")
         if value is not None:
-            self.grow("average", AVERAGE, True)
             every = group.get("swa_every", 1)
+            if every < 1:
+                raise ValueError(f"no step can be made with {hyperparameters(self.group)}")
+            self.grow("average", AVERAGE, True)
             since = step - <Py_ssize_t> value
             if since >= 0 and since % every == 0:
                 k[WEIGHT] = 1 / (1 + <double> (since // every))
@@ -624,9 +631,11 @@ cdef class Plan:
         for i in range(self.count):
             t = &self.tensor[i]
             p = t.param
-            if p.data != t.b[0] or size_of(p) != t.n or (p.flags & UPDATABLE) != UPDATABLE:
+            if p.data != t.b[0] or size_of(p) != t.n or (p.flags & UPDATABLE) != UPDATABLE or (
+                self.by_shape and self.params[i].shape != self.shapes[i]
+            ):
                 raise ValueError(
-                    f"parameter {first + i} was moved, resized or made read-only since the optimizer was built"
+                    f"parameter {first + i} was moved, resized, reshaped or made read-only since the optimizer was built"
                 )
             if t.rows != NULL:
                 t.b[1] = NULL

@@ -227,13 +227,24 @@ def test_a_moved_or_resized_parameter_is_refused():
     w = np.ones(1000)
     opt = fo.SGD(w, lr=0.5)
     w.resize(10, refcheck=False)
-    with pytest.raises(ValueError, match="parameter 0 was moved, resized or made read-only"):
+    with pytest.raises(ValueError, match="parameter 0 was moved, resized, reshaped or made read-only"):
         opt.step(np.ones(10))
     w = np.ones(3)
     opt = fo.SGD(w, lr=0.5)
     w.flags.writeable = False
     with pytest.raises(ValueError, match="made read-only"):
         opt.step(np.ones(3))
+    assert (w == 1).all()
+
+
+@pytest.mark.parametrize("name", ["Adafactor", "Muon"])
+def test_a_reshaped_parameter_is_refused_where_the_rule_depends_on_its_shape(name):
+    w, bias = np.ones((2, 300)), np.ones(3)
+    opt = getattr(fo, name)([w, bias], lr=0.5)
+    for shape in ((300, 2), (600,)):
+        w.resize(shape, refcheck=False)
+        with pytest.raises(ValueError, match="parameter 0 was moved, resized, reshaped"):
+            opt.step([np.ones(shape), np.ones(3)])
     assert (w == 1).all()
 
 

@@ -453,3 +453,13 @@ def test_a_bad_option_set_by_hand_changes_nothing(name):
     del opt.param_groups[0][name]
     opt.step(np.ones(2))
     np.testing.assert_allclose(w, 0.9)
+
+
+@pytest.mark.parametrize("options", [{"lookahead": (0, 0.5)}, {"swa_start": 1, "swa_every": 0}])
+def test_an_interval_of_zero_set_by_hand_is_refused(options):
+    w = np.ones(2)
+    opt = fo.SGD(w, lr=0.1)
+    opt.param_groups[0].update(options)
+    with pytest.raises(ValueError, match="no step can be made"):
+        opt.step(np.ones(2))
+    assert (w == 1).all()
