@@ -22,7 +22,7 @@ from time import perf_counter, sleep
 from timeit import Timer
 
 PAUSE = 0.02  # seconds
-PACKAGES = ("numpy", "scipy", "torch", "scikit-learn", "fastopt")
+PACKAGES = ("numpy", "scipy", "torch", "jax", "optax", "scikit-learn", "fastopt")
 
 
 def best_of(*calls, repeats=7, min_time=2e-3):

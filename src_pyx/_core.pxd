@@ -155,13 +155,12 @@ cdef inline double cascade_total(const cascade_t* c) noexcept nogil:
     return total
 
 cdef inline double fold(double* lane) noexcept nogil:
-    cdef Py_ssize_t half = LANES // 2
     cdef Py_ssize_t j
-    while half:
-        for j in range(half):
-            lane[j] += lane[j + half]
-        half //= 2
-    return lane[0]
+    for j in range(8):
+        lane[j] += lane[j + 8]
+    for j in range(4):
+        lane[j] += lane[j + 4]
+    return (lane[0] + lane[2]) + (lane[1] + lane[3])
 
 cdef inline double sum_lanes(const real* x, Py_ssize_t n) noexcept nogil:
     cdef double[LANES] lane

@@ -3,6 +3,8 @@
 
 Each is in the shape of `rule_t`, or of `measure_t`, and visits a chunk while it is in L1.
 """
+from libc.math cimport INFINITY
+
 from _core cimport (
     AVERAGE, CLIP, DECAY, HIGH, LANES, LOW, PENDING, SLOW, SYNC, THRESHOLD, WEIGHT, capsules, fold, hot, lerp, real,
 )
@@ -46,25 +48,24 @@ cdef hot norm(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k, double
     """Sum of (k[0] g)**2, and of 0 g: NaN if any g is not finite."""
     cdef const real* g = b[1] + offset
     cdef double[LANES] square
-    cdef double[LANES] check
     cdef double scale = k[0]
     cdef double x
     cdef Py_ssize_t blocks = n // LANES
     cdef Py_ssize_t i, j
     for j in range(LANES):
         square[j] = 0
-        check[j] = 0
     for i in range(blocks):
         for j in range(LANES):
             x = scale * <double> g[LANES * i + j]
             square[j] += x * x
-            check[j] += 0 * x
     for j in range(n - LANES * blocks):
         x = scale * <double> g[LANES * blocks + j]
         square[j] += x * x
-        check[j] += 0 * x
-    sums[0] += fold(square)
-    sums[1] += fold(check)
+    x = fold(square)
+    sums[0] += x
+    if not x < INFINITY:  # by an element, or by the overflow of a square
+        for i in range(n):
+            sums[1] += 0 * <double> g[i]
 
 
 cdef hot remember(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:

@@ -34,7 +34,7 @@ def orthogonalize(
     np.divide(direction.T if tall else direction, max(np.linalg.norm(direction), group["eps"]), out=x)
     for _ in range(group["ns_steps"]):
         np.matmul(x, x.T, out=gram)
-        np.matmul(gram, gram, out=update)
+        np.matmul(gram, gram.T, out=update)  # symmetric: half the work of any other product
         update *= c
         gram *= b
         update += gram
