@@ -294,6 +294,7 @@ def test_signatures_are_torchs_followed_by_keywords():
         positional = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
         assert " ".join(positional) == expected.get(name, " ".join(positional))
         assert all(p.kind is p.KEYWORD_ONLY for p in parameters if p.name not in positional)
+        assert all(isinstance(p.annotation, str) for p in parameters)
 
 
 # The forms of step.

@@ -76,14 +76,14 @@ class Handle:
 # What the options are where they are not given. A group without one prints as torch's does.
 OPTIONS: dict[str, Any] = {
     "maximize": False,
-    "decay_mode": "l2",
+    "decay_mode": None,
     "l1": 0,
     "bounds": None,
     "clip_value": None,
     "clip_norm": None,
     "skip_nonfinite": False,
     "accumulate": 1,
-    "eps_mode": "torch",
+    "eps_mode": None,
     "ema": None,
     "swa_start": None,
     "swa_every": 1,
@@ -188,7 +188,9 @@ class Optimizer:
         if len(parameters) + 1 < len(signature.parameters):
             named = {p.name for p in parameters}
             parameters += [
-                inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+                inspect.Parameter(
+                    name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation.__forward_arg__
+                )
                 for (name, default), annotation in zip(OPTIONS.items(), Options.__annotations__.values(), strict=True)
                 if name not in named
             ]
@@ -199,7 +201,7 @@ class Optimizer:
         if unknown:
             why = "one implementation serves all" if unknown <= TORCHS_OWN else f"options are {', '.join(OPTIONS)}"
             raise TypeError(f"{type(self).__name__} has no argument {', '.join(map(repr, sorted(unknown)))}: {why}")
-        self.defaults = defaults | {"maximize": False} | options
+        self.defaults = defaults | {"maximize": False} | _without_open_mode(options)
         self.param_groups: list[dict[str, Any]] = []
         self._engine = Engine()
         self._sources: list[Parameter | Array | None] = []  # where step() finds the gradients
@@ -285,6 +287,7 @@ class Optimizer:
         if "params" not in param_group:
             raise ValueError("a parameter group needs 'params'")
         members, names, sources = _as_members(param_group["params"])
+        param_group = _without_open_mode(param_group)
         group = {**param_group, **{k: v for k, v in self.defaults.items() if k not in param_group}}
         group = {k: plain(v) for k, v in group.items()} | {"params": members}
         if names:
@@ -720,6 +723,11 @@ def plain(value: Any) -> Any:
     if type(value) in (tuple, list):
         return type(value)(map(plain, value))
     return value
+
+
+def _without_open_mode(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Without a `decay_mode` of None, which leaves the choice to the optimizer."""
+    return {key: value for key, value in given.items() if key != "decay_mode" or value is not None}
 
 
 def _or(new: Any, old: Any) -> Any:
