@@ -434,7 +434,7 @@ def test_state_dtype_is_that_of_the_buffers(dtype, state_dtype):
         ({"state_dtype": np.float16}, TypeError, "float32 or float64 for state_dtype"),
         ({"sparse": "yes"}, ValueError, "Invalid sparse: 'yes'"),
         ({"fused": True}, TypeError, "no argument 'fused': one implementation"),
-        ({"momentun": 0.9}, TypeError, "no argument 'momentun': options are"),
+        ({"momentun": 0.9}, TypeError, "no argument 'momentun': options are lr, momentum, .*, maximize, "),
     ],
 )
 def test_bad_options_are_refused_in_words(options, error, words):

@@ -199,7 +199,8 @@ class Optimizer:
     def __init__(self, params: Params, defaults: dict[str, Any], **options: Unpack[Options]) -> None:
         unknown = options.keys() - OPTIONS.keys()
         if unknown:
-            why = "one implementation serves all" if unknown <= TORCHS_OWN else f"options are {', '.join(OPTIONS)}"
+            known = ", ".join(list(inspect.signature(type(self)).parameters)[1:])
+            why = "one implementation serves all, leave it out" if unknown <= TORCHS_OWN else f"options are {known}"
             raise TypeError(f"{type(self).__name__} has no argument {', '.join(map(repr, sorted(unknown)))}: {why}")
         self.defaults = defaults | {"maximize": False} | _without_open_mode(options)
         self.param_groups: list[dict[str, Any]] = []
@@ -358,6 +359,8 @@ class Optimizer:
             optimizer, its state and the parameters are then as before.
         """
         if closure is not None:
+            if grads is not None:
+                raise TypeError("step() takes gradients or a closure, not both")
             grads = closure
         if type(grads) is list and not self._hooks and self._stash is None:  # as below, without the calls
             self._engine.step(grads, self.param_groups)
@@ -393,7 +396,10 @@ class Optimizer:
         if isinstance(grads, Mapping):
             names = self._names()
             if grads.keys() != set(names):
-                raise ValueError(f"gradients are named {sorted(grads)}, the parameters {sorted(names)}")
+                missing = sorted(set(names) - grads.keys(), key=str)
+                unexpected = sorted(grads.keys() - set(names), key=str)
+                why = f"missing {missing}, unexpected {unexpected}" if names else "the latter have none, pass a list"
+                raise ValueError(f"names of gradients and parameters do not match: {why}")
             return [grads[name] for name in names]
         if isinstance(grads, RowSparse) or hasattr(grads, "tocoo"):
             return [grads]
