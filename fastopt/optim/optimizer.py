@@ -118,7 +118,8 @@ class Optimizer:
         ``p = (1 - lr * weight_decay) * p``. Each optimizer has its default.
     l1 : float, default 0
         After the update, the proximal step of ``l1 * sum |p|``: p goes toward 0 by ``lr * l1``, and no further, so that
-        zeros are exact.
+        zeros are exact. With SGD's plain steps that minimizes the loss with the penalty; where momentum or a
+        denominator rescales the gradient, it leaves l1 as it is, as decoupled decay does.
     bounds : pair of (float or None), optional
         After that, p is projected into [low, high]; None is no bound.
     clip_value : float, optional
@@ -126,6 +127,7 @@ class Optimizer:
     clip_norm : float, optional
         The gradients of the group are scaled by ``min(1, clip_norm / (norm + 1e-6))``, as by torch's clip_grad_norm_,
         norm being their 2-norm together; `last_grad_norm` is what it was. The gradients themselves are not changed.
+        Other groups have norms of their own, where clip_grad_norm_ is usually given all parameters.
     skip_nonfinite : bool, default False
         If a gradient of the group has a NaN or an infinity, this step changes nothing, in any group, but the count
         `skipped_steps`. What was accumulated for it is dropped.
@@ -456,8 +458,8 @@ class Optimizer:
     def eval_params(self) -> list[Array]:
         """The averaged weights, as fresh arrays in parameter order; in either mode, and without changing it.
 
-        They are the weights of `ema`, of `swa_start`, of `lookahead`, or of an optimizer that averages by itself, and
-        those that are trained where none are kept.
+        They are the weights of `ema` or `swa_start`, else of an optimizer that averages by itself, else of `lookahead`,
+        and those that are trained where none are kept.
         """
         trained = self._arrays() if self._stash is None else self._stash
         averaged: list[Array] = []
@@ -471,7 +473,8 @@ class Optimizer:
         """Put the averaged weights in the place of the trained ones, until `train`; `step` is refused meanwhile.
 
         The trained weights are kept, and saved with the state: a checkpoint made in this mode, of state and parameters
-        together, is in this mode again when loaded, in any order. Does nothing where no average is kept.
+        together, is in this mode again when loaded, in any order. Does nothing where no average is kept, or while it is
+        what is trained, as before the first step.
         """
         if self._stash is not None:
             return
