@@ -294,6 +294,7 @@ def test_signatures_are_torchs_followed_by_keywords():
         positional = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
         assert " ".join(positional) == expected.get(name, " ".join(positional))
         assert all(p.kind is p.KEYWORD_ONLY for p in parameters if p.name not in positional)
+        assert all(isinstance(p.annotation, str) for p in parameters)
 
 
 # The forms of step.
@@ -713,7 +714,7 @@ def test_beta_boundaries_from_both_sides():
         ([np.ones(3), np.ones((2, 2), complex)], TypeError, "gradient 1 has dtype complex128"),
         ([np.ones(3), [[1.0, 1.0], [1.0, 1.0]]], TypeError, "gradient 1 is of type list"),
         (np.ones(3), ValueError, r"one flat array of length 7"),
-        ({"a": np.ones(3)}, ValueError, "gradients are named"),
+        ({"a": np.ones(3)}, ValueError, "the latter have none, pass a list"),
         (lambda: 1.0, TypeError, "step\\(\\) has no gradients"),
         (lambda: (1.0, [np.ones(3)]), ValueError, "1 gradients for 2 parameters"),
         (3.0, TypeError, "gradients must be arrays or a callable, not float"),
@@ -730,6 +731,14 @@ def test_bad_gradients_change_nothing(grads, error, words):
     for param, old in zip(params, before, strict=True):
         np.testing.assert_array_equal(param, old)
     assert_same_state(opt.state_dict(), state)
+
+
+def test_names_that_do_not_match_are_told_apart():
+    opt = fo.SGD({name: np.ones(2) for name in "abc"})
+    with pytest.raises(ValueError, match=r"missing \['a'\], unexpected \['A', 'd'\]"):
+        opt.step(dict.fromkeys("Abcd", np.ones(2)))
+    with pytest.raises(TypeError, match="gradients or a closure, not both"):
+        opt.step([np.ones(2)] * 3, closure=lambda: 1.0)
 
 
 def assert_same_state(a, b):

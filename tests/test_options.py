@@ -1,5 +1,6 @@
 """The options that every optimizer takes: against the oracles, against torch, at their edges."""
 
+import inspect
 import itertools
 import math
 
@@ -433,12 +434,24 @@ def test_state_dtype_is_that_of_the_buffers(dtype, state_dtype):
         ({"state_dtype": np.float16}, TypeError, "float32 or float64 for state_dtype"),
         ({"sparse": "yes"}, ValueError, "Invalid sparse: 'yes'"),
         ({"fused": True}, TypeError, "no argument 'fused': one implementation"),
-        ({"momentun": 0.9}, TypeError, "no argument 'momentun': options are"),
+        ({"momentun": 0.9}, TypeError, "no argument 'momentun': options are lr, momentum, .*, maximize, "),
     ],
 )
 def test_bad_options_are_refused_in_words(options, error, words):
     with pytest.raises(error, match=words):
         fo.SGD(np.ones(2), lr=0.1, **options)
+
+
+@pytest.mark.parametrize("name", ["AdamW", "Lion", "LAMB", "LARS", "Muon", "SGD"])
+def test_the_decay_mode_a_signature_shows_is_the_default(name):
+    shown = inspect.signature(getattr(fo, name)).parameters["decay_mode"].default
+    results = []
+    for given, own in ({}, {}), ({"decay_mode": shown}, {}), ({}, {"decay_mode": shown}):
+        w = np.arange(1.0, 7.0).reshape(2, 3)
+        opt = getattr(fo, name)([{"params": [w], **own}], lr=0.1, weight_decay=0.5, **given)
+        opt.step(w**2)
+        results.append(w)
+    np.testing.assert_array_equal(results[1:], results[:1] * 2)
 
 
 @pytest.mark.parametrize("name", ["clip_norm", "clip_value", "l1", "ema", "bounds", "accumulate", "lookahead"])

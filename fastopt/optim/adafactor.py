@@ -49,9 +49,9 @@ class Adafactor(Optimizer):
 
     Notes
     -----
-    State: ``row_var`` and ``col_var`` over the last two axes, for vectors and scalars ``variance``. torch takes the
-    machine epsilon of the group's first parameter for all of the group, here each parameter has that of its own type.
-    Sums are in double, and a matrix is updated by one thread.
+    State: ``step``, ``row_var`` and ``col_var`` over the last two axes, for vectors and scalars ``variance``. torch
+    takes the machine epsilon of the group's first parameter for all of the group, here each parameter has that of its
+    own type. Sums are in double, and a matrix is updated by one thread.
 
     References
     ----------

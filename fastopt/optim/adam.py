@@ -117,8 +117,33 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay: `Adam` with ``decoupled_weight_decay=True`` and a decay of 0.01.
 
-    First ``p = p - lr * weight_decay * p``, then Adam's update of the plain gradient; see `Adam` for the formula, the
-    parameters, the state and the errors.
+    First ``p = p - lr * weight_decay * p``, then Adam's update of the plain gradient; see `Adam` for the formula.
+
+    Parameters
+    ----------
+    params : ndarray, FlatParams, or iterable of ndarray, Parameter, (name, ndarray) or group dict
+        What to optimize; see `Optimizer`.
+    lr : float, default 1e-3
+        Learning rate, at least 0.
+    betas : pair of float, default (0.9, 0.999)
+        Decay rates of the moments, each in [0, 1).
+    eps : float, default 1e-8
+        Added to the root, outside of it and after bias correction, as in torch; at least 0.
+    weight_decay : float, default 0.01
+        At least 0, multiplied by `lr` as in torch.
+    amsgrad : bool, default False
+        Divide by the root of the largest v so far.
+    **options
+        What every optimizer takes, `maximize` and `eps_mode` among them; see `Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A hyperparameter of the wrong type or outside its range, or a parameter that cannot be updated in place.
+
+    Notes
+    -----
+    State: ``step``, ``exp_avg``, ``exp_avg_sq`` and with `amsgrad` ``max_exp_avg_sq``.
 
     References
     ----------
@@ -423,8 +448,33 @@ class NAdam(Optimizer):
 class NAdamW(NAdam):
     """NAdam with decoupled weight decay: `NAdam` with ``decoupled_weight_decay=True`` and a decay of 0.01.
 
-    First ``p = p - lr * weight_decay * p``, then NAdam's update of the plain gradient; see `NAdam` for the formula,
-    the parameters, the state and the errors.
+    First ``p = p - lr * weight_decay * p``, then NAdam's update of the plain gradient; see `NAdam` for the formula.
+
+    Parameters
+    ----------
+    params : ndarray, FlatParams, or iterable of ndarray, Parameter, (name, ndarray) or group dict
+        What to optimize; see `Optimizer`.
+    lr : float, default 2e-3
+        Learning rate, at least 0.
+    betas : pair of float, default (0.9, 0.999)
+        Decay rates of the moments, each in [0, 1).
+    eps : float, default 1e-8
+        Added to the root, outside of it and after bias correction, as in torch; at least 0.
+    weight_decay : float, default 0.01
+        At least 0, multiplied by `lr` as in torch.
+    momentum_decay : float, default 4e-3
+        How fast mu rises from about beta1 / 2 to beta1; at least 0.
+    **options
+        What every optimizer takes, `maximize` and `eps_mode` among them; see `Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A hyperparameter of the wrong type or outside its range, or a parameter that cannot be updated in place.
+
+    Notes
+    -----
+    State: ``step``, ``exp_avg``, ``exp_avg_sq`` and ``mu_product``.
 
     References
     ----------

@@ -35,7 +35,8 @@ class FTRL(Optimizer):
         L2 penalty of each step, added to the gradient; at least 0.
     **options
         What every optimizer takes, `l1` and `maximize` among them; see `Optimizer`. `l1` is the closed form's, not
-        multiplied by `lr`.
+        multiplied by `lr`, and like `l2` it counts once against the sum of all gradients, not at every step: for a
+        penalty of c beside the mean loss, take c times the number of steps.
 
     Raises
     ------
@@ -44,8 +45,8 @@ class FTRL(Optimizer):
 
     Notes
     -----
-    State: ``step``, ``z``, ``n``. p is a function of z and n: what else changes it, such as decoupled decay, lookahead,
-    or a new value by hand, is mostly forgotten at the next step, and a schedule of `lr` scales p itself. Rates fall
+    State: ``step``, ``z``, ``n``. p is a function of z and n: what else changes it, such as lookahead or a
+    new value by hand, is mostly forgotten at the next step, and a schedule of `lr` scales p itself. Rates fall
     by themselves; leave `lr` as it is.
 
     References

@@ -48,8 +48,8 @@ class LARS(Optimizer):
 
     Notes
     -----
-    State: ``momentum_buffer``. Not in torch. As in the paper the rate goes into the velocity; optax applies it after.
-    Put biases and norms in a group with ``trust_coefficient`` of their own, or leave them to `SGD`.
+    State: ``step``, ``momentum_buffer``. Not in torch. As in the paper the rate goes into the velocity; optax applies
+    it after. Put biases and norms in a group with ``trust_coefficient`` of their own, or leave them to `SGD`.
 
     References
     ----------
@@ -140,8 +140,8 @@ class LAMB(Optimizer):
 
     Notes
     -----
-    State: ``exp_avg``, ``exp_avg_sq``. Not in torch. Moments are bias-corrected and the ratio is not clipped, as in the
-    last version of the paper and in optax.
+    State: ``step``, ``exp_avg``, ``exp_avg_sq``. Not in torch. Moments are bias-corrected and the ratio is not clipped,
+    as in the last version of the paper and in optax.
 
     References
     ----------

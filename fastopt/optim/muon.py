@@ -81,7 +81,7 @@ class Muon(Optimizer):
         The least norm to divide by, at least 0.
     ns_steps : int, default 5
         From 1 to 99.
-    adjust_lr_fn : {None, "original", "match_rms_adamw"}
+    adjust_lr_fn : {None, "original", "match_rms_adamw"}, default None
         The factor on `lr`: that above, which is "original", or ``0.2 * sqrt(max(A, B))``, for rates tuned with AdamW.
     **options
         What every optimizer takes but `state_dtype`; see `Optimizer`.
@@ -93,10 +93,10 @@ class Muon(Optimizer):
 
     Notes
     -----
-    State: ``momentum_buffer``, or AdamW's. torch's refuses parameters that are no matrices and computes in bfloat16, so
-    that its results agree with these, in the parameter's own precision, to two digits. What is no matrix is updated by
-    AdamW with this `lr` and `weight_decay`, betas (0.9, 0.999) and eps 1e-8: give it a group of its own to choose `lr`.
-    The products of matrices are NumPy's, and their last bits may depend on the threads of its BLAS.
+    State: ``step``, ``momentum_buffer``, or AdamW's. torch's refuses parameters that are no matrices and computes in
+    bfloat16, so that its results agree with these, in the parameter's own precision, to two digits. What is no matrix
+    is updated by AdamW with this `lr` and `weight_decay`, betas (0.9, 0.999) and eps 1e-8: give it a group of its own
+    to choose `lr`. The products of matrices are NumPy's, and their last bits may depend on the threads of its BLAS.
 
     References
     ----------

@@ -76,14 +76,14 @@ class Handle:
 # What the options are where they are not given. A group without one prints as torch's does.
 OPTIONS: dict[str, Any] = {
     "maximize": False,
-    "decay_mode": "l2",
+    "decay_mode": None,
     "l1": 0,
     "bounds": None,
     "clip_value": None,
     "clip_norm": None,
     "skip_nonfinite": False,
     "accumulate": 1,
-    "eps_mode": "torch",
+    "eps_mode": None,
     "ema": None,
     "swa_start": None,
     "swa_every": 1,
@@ -118,7 +118,8 @@ class Optimizer:
         ``p = (1 - lr * weight_decay) * p``. Each optimizer has its default.
     l1 : float, default 0
         After the update, the proximal step of ``l1 * sum |p|``: p goes toward 0 by ``lr * l1``, and no further, so that
-        zeros are exact.
+        zeros are exact. With SGD's plain steps that minimizes the loss with the penalty; where momentum or a
+        denominator rescales the gradient, it leaves l1 as it is, as decoupled decay does.
     bounds : pair of (float or None), optional
         After that, p is projected into [low, high]; None is no bound.
     clip_value : float, optional
@@ -126,6 +127,7 @@ class Optimizer:
     clip_norm : float, optional
         The gradients of the group are scaled by ``min(1, clip_norm / (norm + 1e-6))``, as by torch's clip_grad_norm_,
         norm being their 2-norm together; `last_grad_norm` is what it was. The gradients themselves are not changed.
+        Other groups have norms of their own, where clip_grad_norm_ is usually given all parameters.
     skip_nonfinite : bool, default False
         If a gradient of the group has a NaN or an infinity, this step changes nothing, in any group, but the count
         `skipped_steps`. What was accumulated for it is dropped.
@@ -188,7 +190,9 @@ class Optimizer:
         if len(parameters) + 1 < len(signature.parameters):
             named = {p.name for p in parameters}
             parameters += [
-                inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+                inspect.Parameter(
+                    name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation.__forward_arg__
+                )
                 for (name, default), annotation in zip(OPTIONS.items(), Options.__annotations__.values(), strict=True)
                 if name not in named
             ]
@@ -197,9 +201,10 @@ class Optimizer:
     def __init__(self, params: Params, defaults: dict[str, Any], **options: Unpack[Options]) -> None:
         unknown = options.keys() - OPTIONS.keys()
         if unknown:
-            why = "one implementation serves all" if unknown <= TORCHS_OWN else f"options are {', '.join(OPTIONS)}"
+            known = ", ".join(list(inspect.signature(type(self)).parameters)[1:])
+            why = "one implementation serves all, leave it out" if unknown <= TORCHS_OWN else f"options are {known}"
             raise TypeError(f"{type(self).__name__} has no argument {', '.join(map(repr, sorted(unknown)))}: {why}")
-        self.defaults = defaults | {"maximize": False} | options
+        self.defaults = defaults | {"maximize": False} | _without_open_mode(options)
         self.param_groups: list[dict[str, Any]] = []
         self._engine = Engine()
         self._sources: list[Parameter | Array | None] = []  # where step() finds the gradients
@@ -285,6 +290,7 @@ class Optimizer:
         if "params" not in param_group:
             raise ValueError("a parameter group needs 'params'")
         members, names, sources = _as_members(param_group["params"])
+        param_group = _without_open_mode(param_group)
         group = {**param_group, **{k: v for k, v in self.defaults.items() if k not in param_group}}
         group = {k: plain(v) for k, v in group.items()} | {"params": members}
         if names:
@@ -355,6 +361,8 @@ class Optimizer:
             optimizer, its state and the parameters are then as before.
         """
         if closure is not None:
+            if grads is not None:
+                raise TypeError("step() takes gradients or a closure, not both")
             grads = closure
         if type(grads) is list and not self._hooks and self._stash is None:  # as below, without the calls
             self._engine.step(grads, self.param_groups)
@@ -390,7 +398,10 @@ class Optimizer:
         if isinstance(grads, Mapping):
             names = self._names()
             if grads.keys() != set(names):
-                raise ValueError(f"gradients are named {sorted(grads)}, the parameters {sorted(names)}")
+                missing = sorted(set(names) - grads.keys(), key=str)
+                unexpected = sorted(grads.keys() - set(names), key=str)
+                why = f"missing {missing}, unexpected {unexpected}" if names else "the latter have none, pass a list"
+                raise ValueError(f"names of gradients and parameters do not match: {why}")
             return [grads[name] for name in names]
         if isinstance(grads, RowSparse) or hasattr(grads, "tocoo"):
             return [grads]
@@ -447,8 +458,8 @@ class Optimizer:
     def eval_params(self) -> list[Array]:
         """The averaged weights, as fresh arrays in parameter order; in either mode, and without changing it.
 
-        They are the weights of `ema`, of `swa_start`, of `lookahead`, or of an optimizer that averages by itself, and
-        those that are trained where none are kept.
+        They are the weights of `ema` or `swa_start`, else of an optimizer that averages by itself, else of `lookahead`,
+        and those that are trained where none are kept.
         """
         trained = self._arrays() if self._stash is None else self._stash
         averaged: list[Array] = []
@@ -462,7 +473,8 @@ class Optimizer:
         """Put the averaged weights in the place of the trained ones, until `train`; `step` is refused meanwhile.
 
         The trained weights are kept, and saved with the state: a checkpoint made in this mode, of state and parameters
-        together, is in this mode again when loaded, in any order. Does nothing where no average is kept.
+        together, is in this mode again when loaded, in any order. Does nothing where no average is kept, or while it is
+        what is trained, as before the first step.
         """
         if self._stash is not None:
             return
@@ -720,6 +732,11 @@ def plain(value: Any) -> Any:
     if type(value) in (tuple, list):
         return type(value)(map(plain, value))
     return value
+
+
+def _without_open_mode(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Without a `decay_mode` of None, which leaves the choice to the optimizer."""
+    return {key: value for key, value in given.items() if key != "decay_mode" or value is not None}
 
 
 def _or(new: Any, old: Any) -> Any:

@@ -42,7 +42,7 @@ class Prodigy(Optimizer):
         Added to the root, at least 0.
     weight_decay : float, default 0
         At least 0, decoupled unless ``decay_mode="l2"``.
-    beta3 : float, optional
+    beta3 : float, default None
         Decay rate of the estimate's sums, in [0, 1); the root of betas[1] if None.
     d0 : float, default 1e-6
         The first estimate, above 0.
@@ -64,9 +64,9 @@ class Prodigy(Optimizer):
 
     Notes
     -----
-    State: ``exp_avg``, ``exp_avg_sq``, ``s``, ``p0`` and the numbers ``d``, ``d_max``, ``d_numerator``, ``k`` (steps),
-    the same for all parameters of a group: ``opt.state[0]["d"] * lr`` is the rate in use. Not in torch. The reference
-    package shares one d among all groups, here each group has its own.
+    State: ``step``, ``exp_avg``, ``exp_avg_sq``, ``s``, ``p0`` and the numbers ``d``, ``d_max``, ``d_numerator``, ``k``
+    (steps), the same for all parameters of a group: ``opt.state[0]["d"] * lr`` is the rate in use. Not in torch. The
+    reference package shares one d among all groups, here each group has its own.
 
     References
     ----------

@@ -32,6 +32,7 @@ class SGD(Optimizer):
     momentum : float, default 0
         At least 0; 0 keeps no buffer.
     dampening : float, default 0
+        Share of the gradient that the momentum leaves out, from the second step on.
     weight_decay : float, default 0
         L2 penalty, added to the gradient; at least 0.
     nesterov : bool, default False

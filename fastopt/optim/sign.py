@@ -86,7 +86,25 @@ class Signum(Optimizer):
 class SignSGD(Signum):
     """Sign descent: `Signum` without momentum, ``p = p - lr * sign(g)``.
 
-    See `Signum` for the parameters and the errors. State: ``step``.
+    Parameters
+    ----------
+    params : ndarray, FlatParams, or iterable of ndarray, Parameter, (name, ndarray) or group dict
+        What to optimize; see `Optimizer`.
+    lr : float, default 0.01
+        Length of a step, at least 0.
+    weight_decay : float, default 0
+        At least 0; decoupled, unless ``decay_mode="l2"`` adds it to the gradient.
+    **options
+        What every optimizer takes, `maximize` and `decay_mode` among them; see `Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A hyperparameter of the wrong type or outside its range, or a parameter that cannot be updated in place.
+
+    Notes
+    -----
+    State: ``step``.
 
     References
     ----------
