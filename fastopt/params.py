@@ -81,8 +81,13 @@ class FlatViews(Mapping[str, Array]):
 
     @property
     def flat(self) -> Array:
-        """The buffer that the views are on."""
+        """The buffer that the views are on; assigning copies into it."""
         return self._flat
+
+    @flat.setter
+    def flat(self, value: ArrayLike) -> None:
+        if value is not self._flat:  # as after p.grad.flat *= 2
+            self._flat[...] = value
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle: views on the copied buffer, which is the same array as elsewhere in what is copied."""

@@ -433,6 +433,10 @@ cdef class Plan:
             if j != CLIP and j != LOW and j != HIGH:
                 check += (<double> <float> k[j] if self.single else k[j]) * 0
         if check != 0:
+            for j in range(len(memory)):
+                if memory[j] * 0 != 0:
+                    name = list(self.owner._memory)[j]
+                    raise ValueError(f"{name!r} in the state of a parameter has become {memory[j]}: load a sound state")
             raise ValueError(f"a hyperparameter is not finite: {hyperparameters(self.group)}")
         if self.by_shape:
             if t and rule is not self.rules[i]:

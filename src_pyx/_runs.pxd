@@ -16,6 +16,7 @@ cdef enum:
     MAX_SCALARS = 40
     MAX_PASSES = 10
     MEMORY = 4
+    SEVERAL = CHUNK // 2     # of a chunk, where it is passed over more than once
     PIECE = CHUNK // 4       # of a chunk, where buffers are converted on the way, and in sums, to be the same there
 
 cdef enum phase_t:
@@ -185,7 +186,7 @@ cdef inline void pass_over(const job_t* job, const tensor_t* t, Py_ssize_t low, 
         for p in range(SUMS):
             sums[p] = 0
     if t.direct:
-        grain = PIECE if sums != NULL else high - low if last - first == 1 or t.whole else CHUNK
+        grain = PIECE if sums != NULL else high - low if last - first == 1 or t.whole else SEVERAL
         while low < high:
             size = min(grain, high - low)
             for p in range(first, last):

@@ -905,7 +905,7 @@ def test_numpy_numbers_as_hyperparameters_compute_in_double():
 def test_betas_of_one_set_by_hand_are_refused_in_words(betas):
     opt = fo.Adam(np.ones(2))
     opt.param_groups[0]["betas"] = betas
-    with pytest.raises(ValueError, match=r"no step can be made with lr=0\.001, betas="):
+    with pytest.raises(ValueError, match="Invalid beta parameter at index"):
         opt.step(np.ones(2))
 
 

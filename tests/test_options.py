@@ -428,6 +428,7 @@ def test_state_dtype_is_that_of_the_buffers(dtype, state_dtype):
         ({"ema": 1.0}, ValueError, "Invalid ema value: 1.0"),
         ({"ema": 0.9, "swa_start": 1}, ValueError, "one average"),
         ({"swa_start": 0}, ValueError, "Invalid swa_start: 0"),
+        ({"swa_every": 5}, ValueError, "needs swa_start for swa_every"),
         ({"lookahead": 5}, ValueError, "needs a pair"),
         ({"lookahead": (5, 1.5)}, ValueError, "Invalid lookahead value: 1.5"),
         ({"skip_nonfinite": 1}, TypeError, "True or False for skip_nonfinite"),
@@ -473,6 +474,54 @@ def test_an_interval_of_zero_set_by_hand_is_refused(options):
     w = np.ones(2)
     opt = fo.SGD(w, lr=0.1)
     opt.param_groups[0].update(options)
-    with pytest.raises(ValueError, match="no step can be made"):
+    with pytest.raises(ValueError, match="Invalid (lookahead|swa_every)"):
         opt.step(np.ones(2))
     assert (w == 1).all()
+
+
+# Faults that once were.
+
+
+def test_what_is_set_by_hand_is_refused_in_the_words_of_the_constructor():
+    opt = fo.Adam(np.ones(2), lr=0.1)
+    for name, value, words in [
+        ("lr", "fast", "Invalid learning rate: 'fast'"),
+        ("betas", (0.1, 0.2, 0.3), "Invalid betas"),
+        ("eps", None, "Invalid epsilon value"),
+        ("bounds", 3, "Invalid bounds: 3"),
+        ("lookahead", 4, "Invalid lookahead: 4"),
+    ]:
+        opt = fo.Adam(np.ones(2), lr=0.1)
+        opt.param_groups[0][name] = value
+        with pytest.raises((TypeError, ValueError), match=words):
+            opt.step(np.ones(2))
+
+
+def test_a_misspelled_hyperparameter_of_a_group_is_refused():
+    with pytest.raises(TypeError, match="no hyperparameter 'weight_deacy'; did you mean 'weight_decay'"):
+        fo.AdamW([{"params": np.ones(2), "weight_deacy": 0}])
+    fo.AdamW([{"params": np.ones(2), "name": "head", "lr_mult": 2.0, "initial_lr": 0.1}])
+
+
+def test_an_estimate_that_is_not_finite_is_named():
+    w = np.ones(2)
+    opt = fo.Prodigy(w)
+    opt.step(np.ones(2))
+    opt.step(np.array([math.nan, 1.0]))
+    with pytest.raises(ValueError, match="in the state of a parameter has become nan"):
+        opt.step(np.ones(2))
+
+
+def test_a_parameter_of_nan_is_no_average():
+    opt = fo.SGD(np.array([math.nan]), lr=0.1)
+    opt.eval()
+    opt.step(np.ones(1))
+
+
+def test_the_flat_gradient_may_be_scaled_in_place():
+    p = fo.FlatParams({"W": (2, 2)})
+    p.grad.flat[...] = 2
+    p.grad.flat *= 0.5
+    assert (p.grad["W"] == 1).all()
+    p.flat = np.arange(4)
+    assert p["W"][1, 1] == 3

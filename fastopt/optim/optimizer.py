@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -243,6 +244,8 @@ class Optimizer:
         check_number(given.get("ema", 0), "Invalid ema value", owner, "ema", high=1.0)
         if "ema" in given and "swa_start" in given:
             raise ValueError(f"{owner} keeps one average: ema or swa_start")
+        if given.get("swa_every", 1) != 1 and "swa_start" not in given:
+            raise ValueError(f"{owner} needs swa_start for swa_every")
         for name, what in {"bounds": "(low, high)", "lookahead": "(steps, alpha)"}.items():
             pair = given.get(name, (1, 1))
             if not isinstance(pair, tuple | list) or len(pair) != 2:
@@ -291,6 +294,10 @@ class Optimizer:
             raise ValueError("a parameter group needs 'params'")
         members, names, sources = _as_members(param_group["params"])
         param_group = _without_open_mode(param_group)
+        for key in param_group.keys() - self.defaults.keys() - OPTIONS.keys():
+            meant = difflib.get_close_matches(key, {*self.defaults, *OPTIONS}, 1, 0.85)
+            if meant and key not in ("params", "param_names"):
+                raise TypeError(f"{type(self).__name__} has no hyperparameter {key!r}; did you mean {meant[0]!r}?")
         group = {**param_group, **{k: v for k, v in self.defaults.items() if k not in param_group}}
         group = {k: plain(v) for k, v in group.items()} | {"params": members}
         if names:
@@ -382,7 +389,12 @@ class Optimizer:
             grads = self._listed(grads)
         if self._stash is not None:
             raise RuntimeError("the averaged weights are in place: call train() before step()")
-        self._engine.step(grads, self.param_groups)
+        try:
+            self._engine.step(grads, self.param_groups)
+        except (TypeError, ValueError):
+            for group in self.param_groups:  # perhaps something set by hand, for which there are better words
+                self._check(resolved(group, 0))
+            raise
         return loss
 
     def _listed(self, grads: Any) -> Sequence[Any]:
@@ -480,7 +492,7 @@ class Optimizer:
             return
         trained = [array.copy() for array in self._arrays()]
         averaged = self.eval_params()
-        if all(map(np.array_equal, trained, averaged)):
+        if all(np.array_equal(a, b, equal_nan=True) for a, b in zip(trained, averaged, strict=True)):
             return
         for array, average in zip(self._arrays(), averaged, strict=True):
             array[...] = average
