@@ -408,6 +408,22 @@ def test_state_dtype_is_that_of_the_buffers(dtype, state_dtype):
     )
 
 
+@pytest.mark.parametrize("state_dtype", [np.float64, float, "d", np.dtype(float)])
+def test_state_dtype_is_plain_data_and_stays_at_loading(state_dtype, tmp_path):
+    w, v = np.ones(2, np.float32), np.ones(2, np.float32)
+    opt, other = fo.Adam(w, state_dtype=state_dtype), fo.Adam(v)
+    opt.step(w)
+    other.step(v)
+    fo.save(tmp_path / "run.npz", opt=opt, other=other)
+    saved = fo.load(tmp_path / "run.npz")
+    assert saved["opt"]["param_groups"][0]["state_dtype"] == "float64"
+    opt.load_state_dict(saved["other"])
+    other.load_state_dict(saved["opt"])
+    assert opt.param_groups[0]["state_dtype"] == opt.state[0]["exp_avg"].dtype == np.float64
+    assert "state_dtype" not in other.param_groups[0]
+    assert other.state[0]["exp_avg"].dtype == np.float32
+
+
 # What is refused.
 
 

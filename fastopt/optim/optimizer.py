@@ -287,6 +287,8 @@ class Optimizer:
         members, names, sources = _as_members(param_group["params"])
         group = {**param_group, **{k: v for k, v in self.defaults.items() if k not in param_group}}
         group = {k: plain(v) for k, v in group.items()} | {"params": members}
+        if group.get("state_dtype") is not None:
+            group["state_dtype"] = np.dtype(group["state_dtype"]).name  # plain data, where a type would be a callable
         if names:
             group["param_names"] = names
         if self.param_groups and ("param_names" in self.param_groups[0]) != bool(names):
@@ -613,6 +615,7 @@ class Optimizer:
             if origin is not None:
                 loaded = {key: plain(value) for key, value in _hyperparameters(saved[origin], copied=True).items()}
                 taken = loaded.pop("accumulated", 0)
+                loaded.pop("state_dtype", None)  # buffers keep theirs
                 group |= loaded | {key: plan.group[key] for key in ("params", "param_names") if key in plan.group}
                 self._check(resolved(group, 0))
             entries = [{} if source is None else state.get(source[1], {}) for source in here]
