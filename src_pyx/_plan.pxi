@@ -223,6 +223,7 @@ cdef class Plan:
             self.start_memory(t)
         self.job.norm = norm
         self.job.clip = clip
+        self.called = resolved(group, 0) != group
         self.begin()
         self.prepare()
 
@@ -669,14 +670,14 @@ cdef class Plan:
                     f"gradient {first + i} has shape {gradient.shape}, its parameter {self.params[i].shape}"
                 )
             direct = source == t.type and (g.flags & READABLE) == READABLE
-            clipped = self.optional and t.whole and not self.adds and self.values.get("clip_value") is not None
+            clipped = t.whole and not self.adds and t.recipe.k[CLIP] < INFINITY
             if direct and t.strided == NULL and g.data == t.b[1] and not t.whole:
                 continue  # where it was in the step before, and clear of all that a step writes to
             if t.whole and (clipped or not direct):
                 gradient = np.array(gradient, dtype=self.params[i].dtype, order="C", subok=False)
                 if clipped:
-                    limit = self.values["clip_value"]
-                    np.clip(gradient, -limit, limit, out=gradient)
+                    t.b[1] = array_of(gradient).data
+                    clip[t.type == FLOAT64](t.b, 0, t.n, t.recipe.k)
                 direct = True
                 kept.append(gradient)
             elif span.meets(g, width_of(source)):
@@ -808,7 +809,7 @@ cdef class Plan:
             if t.active and rule.prologue is not None:
                 state = {name: self.buffers[name][i] for name in rule.state}
                 rule.prologue(
-                    self.values, self.params[i], self.bound[i], t.recipe.k[SCALE], t.recipe.k[L2], state,
+                    self.current(t.steps), self.params[i], self.bound[i], t.recipe.k[SCALE], t.recipe.k[L2], state,
                 )
         return 0
 

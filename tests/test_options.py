@@ -373,6 +373,33 @@ def test_hyperparameters_may_be_callables_of_the_steps_taken():
     np.testing.assert_array_equal(w, v)
 
 
+def test_flags_and_modes_may_be_callables():
+    w, v = np.zeros(1), np.zeros(1)
+    opt = fo.Adam([w], lr=1.0, maximize=lambda taken: taken > 0)
+    for _ in range(2):
+        opt.step(np.ones(1))
+    assert -1 < w < -0.9
+    opt = fo.SGD([v], lr=1.0, weight_decay=1.0, decay_mode=lambda taken: "decoupled" if taken else "l2")
+    v[:] = 4
+    opt.step(np.ones(1))
+    assert v == -1
+    opt.step(np.ones(1))
+    assert v == -1
+
+
+@pytest.mark.parametrize(("name", "option", "start"), [("Muon", "momentum", 0.9), ("Adafactor", "clip_value", 0.1)])
+def test_callables_follow_the_steps_of_each_parameter(name, option, start):
+    def run(params):
+        opt = getattr(fo, name)(params, lr=0.1, **{option: lambda taken: start / (1 + taken)})
+        rng = np.random.default_rng(0)
+        for step in range(4):
+            grad = rng.standard_normal((3, 3))
+            opt.step([grad if step else None, grad][: len(params)])
+        return params[0]
+
+    np.testing.assert_array_equal(run([np.eye(3), np.eye(3)]), run([np.eye(3)]))
+
+
 def test_a_callable_that_fails_changes_nothing():
     w = np.ones(2)
     with pytest.raises(ZeroDivisionError):
