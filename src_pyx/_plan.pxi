@@ -168,6 +168,7 @@ cdef class Plan:
     cdef dict values         # the group of this step, without them
     cdef list rules          # that each tensor's state is arranged for
     cdef list bound          # the gradients
+    cdef tuple kept          # what was accumulated before this step
     cdef bint by_shape, remembers, dense
     cdef Py_ssize_t count
     cdef bint single         # has a float32 tensor, whose scalars must not overflow
@@ -799,6 +800,27 @@ cdef class Plan:
                         clip[t.type == FLOAT64](t.b, 0, t.n, t.recipe.k)
             self.merge()
 
+    cdef int keep_sums(self) except -1:
+        """Make it possible to undo `add_up`, where the step can still fail after it: in a prologue."""
+        if self.by_shape:
+            self.kept = (
+                self.taken, [self.tensor[i].pending for i in range(self.count)],
+                [buffer.copy() for buffer in self.buffers["grad_sum"]],
+            )
+        return 0
+
+    cdef int take_back(self) except -1:
+        """Undo `add_up`."""
+        cdef Py_ssize_t i
+        if self.kept is not None:
+            self.taken, pending, sums = self.kept
+            for i in range(self.count):
+                self.tensor[i].pending = pending[i]
+                self.tensor[i].b[1] = NULL
+                self.buffers["grad_sum"][i][...] = sums[i]
+            self.kept = None
+        return 0
+
     cdef int prologue(self) except -1:
         cdef Py_ssize_t i
         cdef Rule rule
@@ -851,6 +873,7 @@ cdef class Plan:
         """The accumulated gradients are used, or dropped."""
         cdef Py_ssize_t i
         self.taken = 0
+        self.kept = None
         for i in range(self.count):
             self.tensor[i].pending = 0
             if self.adds:

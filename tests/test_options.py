@@ -345,6 +345,43 @@ def test_a_parameter_without_the_last_gradient_is_updated_with_the_others_it_had
     assert list(opt.state) == [0, 1]
 
 
+def test_a_skipped_step_adds_nothing_to_the_sums_of_other_groups():
+    a, b = np.ones(1), np.ones(1)
+    opt = fo.SGD([{"params": a, "skip_nonfinite": True}, {"params": b, "accumulate": 2}], lr=1.0)
+    opt.step([np.array([np.nan]), np.ones(1)])
+    assert opt.skipped_steps == 1
+    assert not opt.state
+    for _ in range(2):
+        opt.step([np.zeros(1), np.full(1, 3.0)])
+    assert b == -2
+
+
+def test_an_update_that_is_interrupted_keeps_what_was_accumulated(monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    def run(interrupts):
+        params = [np.eye(3), np.ones(2)]
+        groups = [{"params": params}, {"params": [np.ones(4)], "accumulate": 4}]
+        opt = fo.Muon(groups, lr=0.1, accumulate=2, clip_norm=1.0, clip_value=0.5)
+        rng = np.random.default_rng(0)
+        for step in range(4):
+            grads = [rng.standard_normal(shape) for shape in ((3, 3), 2, 4)]
+            if interrupts and step % 2:
+                before, norm = opt.state_dict(), opt.last_grad_norm
+                with monkeypatch.context() as patch:
+                    patch.setattr(np, "matmul", interrupted)
+                    with pytest.raises(KeyboardInterrupt):
+                        opt.step(grads)
+                assert opt.last_grad_norm == norm
+                assert_same_state(opt.state_dict(), before)
+            opt.step(grads)
+        return [*params, *opt.eval_params()]
+
+    for a, b in zip(run(True), run(False), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 # Callables.
 
 
