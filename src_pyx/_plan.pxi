@@ -242,15 +242,18 @@ cdef class Plan:
         return 0
 
     def entry(self, Py_ssize_t i):
-        """The state of tensor `i`: step count, scalars, live buffers; empty before its first gradient."""
+        """The state of tensor `i`: step count, scalars, live buffers; empty before its first gradient.
+
+        Scalars may be shared with tensors that had theirs.
+        """
         cdef tensor_t* t = &self.tensor[i]
-        if not (t.steps or t.pending):
+        cdef dict memory = dict(zip(self.owner._memory, (t.memory[0], t.memory[1], t.memory[2], t.memory[3])))
+        if not (t.steps or t.pending or memory != self.owner._memory):
             return {}
         state = {"step": t.steps}
         if t.pending:
             state["accumulated"] = t.pending
-        if t.steps:
-            state.update(zip(self.owner._memory, (t.memory[0], t.memory[1], t.memory[2], t.memory[3])))
+        state.update(memory)
         for name, buffers in self.buffers.items():
             if not name.startswith("_") and buffers[i] is not None:
                 state[name] = buffers[i]
