@@ -306,6 +306,8 @@ class Optimizer:
         if repeated:
             raise ValueError(f"parameter names must differ; repeated: {', '.join(map(repr, repeated))}")
         self._engine.add(Plan(arrays, group, type(self), READ_BY_THE_ENGINE))
+        if self._stash is not None:
+            self._stash += [array.copy() for array in arrays]
         self.param_groups.append(group)
         self._given.append(param_group["params"] if isinstance(param_group["params"], FlatParams) else None)
         self._sources += sources
@@ -472,9 +474,9 @@ class Optimizer:
         averaged = self.eval_params()
         if all(map(np.array_equal, trained, averaged)):
             return
+        self._stash = trained  # before the swap, which may be cut short
         for array, average in zip(self._arrays(), averaged, strict=True):
             array[...] = average
-        self._stash = trained
 
     def train(self) -> None:
         """Put the trained weights back, bit for bit, after `eval`."""
@@ -561,8 +563,7 @@ class Optimizer:
         if self.skipped_steps:
             state_dict["skipped_steps"] = self.skipped_steps
         for i, array in enumerate(self._stash or ()):
-            if i in state:
-                state[i]["trained"] = array.copy()
+            state.setdefault(i, {"step": 0})["trained"] = array.copy()
         return state_dict
 
     def load_state_dict(self, state_dict: StateDict, match: str = "position", strict: bool = True) -> None:
