@@ -298,9 +298,10 @@ cdef class Plan:
                 self.place(slot, buffers[name])
         return 0
 
-    def zeros(self, name):
-        """One zeroed buffer a tensor, contiguous with its neighbor's wherever the parameters are.
+    def fresh(self, name):
+        """One buffer a tensor, contiguous with its neighbor's wherever the parameters are.
 
+        Zero, but for slow weights and averages, which start as the parameter.
         None for a tensor whose rule, chosen by its shape, has no such buffer.
         """
         cdef Py_ssize_t i, end
@@ -325,24 +326,25 @@ cdef class Plan:
         flat = {
             FLOAT32: aligned_zeros(total[FLOAT32], np.float32), FLOAT64: aligned_zeros(total[FLOAT64], np.float64),
         }
-        return [
+        buffers = [
             flat[types[i]][starts[i]:starts[i] + self.tensor[i].n].reshape(self.params[i].shape)
             for i in range(self.count)
         ]
+        if name in ("slow", "average"):
+            for buffer, param in zip(buffers, self.params):
+                buffer[...] = param
+        return buffers
 
     cdef void place(self, Py_ssize_t slot, list buffers):
         cdef Py_ssize_t i
         for i in range(self.count):
             self.tensor[i].b[slot] = NULL if buffers[i] is None else array_of(buffers[i]).data
 
-    cdef int grow(self, str name, Py_ssize_t slot, bint copied) except -1:
-        """Give an option its buffers, which start as the parameters if `copied`."""
+    cdef int grow(self, str name, Py_ssize_t slot) except -1:
+        """Give an option its buffers."""
         if name in self.buffers:
             return 0
-        buffers = self.zeros(name)
-        if copied:
-            for buffer, param in zip(buffers, self.params):
-                buffer[...] = param
+        buffers = self.fresh(name)
         self.buffers[name] = buffers
         self.place(slot, buffers)
         self.grown = True
@@ -359,7 +361,7 @@ cdef class Plan:
         cdef tensor_t* t
         for name in rule.state:
             if name not in self.buffers:
-                self.buffers[name] = self.zeros(name)
+                self.buffers[name] = self.fresh(name)
                 self.grown = True
         for j, name in enumerate(rule.state):
             buffers = self.buffers[name]
@@ -417,7 +419,7 @@ cdef class Plan:
         k[THRESHOLD] = 0
         k[LOW] = -INFINITY
         k[HIGH] = INFINITY
-        k[SYNC] = 0
+        k[SYNC] = -1
         k[WEIGHT] = 0
         weight_decay = group.get("weight_decay")
         if weight_decay and ("weight_decay" not in self.own or "decay_mode" in group and "decay_mode" not in self.own):
@@ -465,7 +467,7 @@ cdef class Plan:
             if k[LOW] > -INFINITY or k[HIGH] < INFINITY:
                 recipe.passes[single][n] = project[single]
                 n += 1
-            if k[SYNC] != 0:
+            if k[SYNC] >= 0:
                 recipe.passes[single][n] = sync[single]
                 n += 1
             if k[WEIGHT] != 0:
@@ -498,12 +500,12 @@ cdef class Plan:
             every = value[0]
             if every < 1:
                 raise ValueError(f"no step can be made with {hyperparameters(self.group)}")
-            self.grow("slow", SLOW, True)
+            self.grow("slow", SLOW)
             if step % every == 0:
                 k[SYNC] = value[1]
         value = group.get("ema")
         if value is not None:
-            self.grow("average", AVERAGE, True)
+            self.grow("average", AVERAGE)
             k[WEIGHT] = 1 - <double> value
             if step == 1:
                 k[WEIGHT] = 1
@@ -512,7 +514,7 @@ cdef class Plan:
             every = group.get("swa_every", 1)
             if every < 1:
                 raise ValueError(f"no step can be made with {hyperparameters(self.group)}")
-            self.grow("average", AVERAGE, True)
+            self.grow("average", AVERAGE)
             since = step - <Py_ssize_t> value
             if since >= 0 and since % every == 0:
                 k[WEIGHT] = 1 / (1 + <double> (since // every))
@@ -615,7 +617,7 @@ cdef class Plan:
         self.due = self.taken + 1 >= parts
         if self.adds:
             self.parts = self.taken + 1
-            self.grow("grad_sum", PENDING, False)
+            self.grow("grad_sum", PENDING)
             for i in range(3):
                 self.adding[i].k[0] = i == 0
                 self.adding[i].k[1] = self.parts if self.due else 1

@@ -308,6 +308,80 @@ def test_bounds_may_be_one_sided_or_a_point():
         np.testing.assert_array_equal(w, wanted)
 
 
+@pytest.mark.parametrize("options", [{"ema": 0.5}, {"swa_start": 1}])
+def test_an_average_forgets_what_the_parameter_was_before_the_first_update(options):
+    w = np.full(2, np.nan)
+    opt = fo.SGD(w, lr=0.5, **options)
+    w[:] = 1
+    opt.step(np.ones(2))
+    np.testing.assert_array_equal(opt.eval_params()[0], 0.5)
+
+
+def test_an_average_that_a_state_lacks_starts_at_the_parameter():
+    a, b = np.ones(1), np.ones(1)
+    opt = fo.SGD([{"params": [("a", a)], "ema": 0.9, "lookahead": (2, 0.5)}, {"params": [("b", b)]}], lr=0)
+    opt.step([a, b])
+    other = fo.SGD([("a", a), ("b", b)], lr=0, ema=0.9, lookahead=(2, 0.5))
+    other.load_state_dict(opt.state_dict(), match="name")
+    other.step([a, b])
+    assert (a, b, *other.eval_params()) == (1, 1, 1, 1)
+
+
+def test_lookahead_that_goes_nowhere_goes_back():
+    w = np.ones(1)
+    opt = fo.SGD(w, lr=0.25, lookahead=(2, 0))
+    positions = []
+    for _ in range(4):
+        opt.step(np.ones(1))
+        positions.append(w.item())
+    assert positions == [0.75, 1, 0.75, 1]
+
+
+def averaging():
+    params = [np.ones(2), np.ones(3)]
+    opt = fo.SGD(params, lr=0.5, ema=0.5)
+    for _ in range(2):
+        opt.step([np.ones(2), None])
+    opt.eval()
+    return params, opt
+
+
+def test_a_parameter_that_never_had_a_gradient_is_restored_with_the_others():
+    params, opt = averaging()
+    again = [np.zeros(2), np.zeros(3)]
+    other = fo.SGD(again, lr=0.5, ema=0.5)
+    other.load_state_dict(opt.state_dict())
+    for array, saved in zip(again, params, strict=True):
+        array[...] = saved
+    other.train()
+    assert (again[0] == 0).all()
+    assert (again[1] == 1).all()
+
+
+def test_a_group_added_in_eval_mode_comes_back_as_it_was():
+    params, opt = averaging()
+    added = np.full(1, 7.0)
+    opt.add_param_group({"params": added})
+    assert [array[0] for array in opt.eval_params()] == [0.25, 1, 7]
+    opt.train()
+    assert (params[0] == 0).all()
+    assert added == 7
+
+
+def test_the_trained_weights_survive_an_eval_that_fails():
+    params, opt = averaging()
+    opt.train()
+    opt.step([None, np.ones(3)])
+    opt.step([None, np.ones(3)])
+    params[1].flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        opt.eval()
+    params[1].flags.writeable = True
+    opt.train()
+    assert (params[0] == 0).all()
+    assert (params[1] == 0).all()
+
+
 # Accumulation.
 
 

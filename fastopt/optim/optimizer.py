@@ -664,7 +664,7 @@ class Optimizer:
             scalars.append((int(step), int(pending), memory))
             for name in entry.keys() - scalar:
                 if name not in buffers:
-                    buffers[name] = plan.zeros(name)
+                    buffers[name] = plan.fresh(name)
                 buffer, value = buffers[name][i], np.asarray(entry[name])
                 if buffer is None or value.shape != buffer.shape:
                     raise ValueError(
