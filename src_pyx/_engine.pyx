@@ -215,19 +215,29 @@ cdef class Engine:
                 plan.merge()
                 if plan.job.elements >= THREAD_MIN:
                     threads = hire()
-            for plan in self.plans:
-                if plan.adds:
-                    plan.add_up(threads)
-            sound = self.sound(threads)
-            if sound:
+            norm = self.norm
+            try:
                 for plan in self.plans:
-                    if plan.due and plan.by_shape:
-                        plan.prologue()
+                    if plan.adds and plan.due:
+                        plan.keep_sums()
+                        plan.add_up(threads)
+                sound = self.sound(threads)
+                if sound:
+                    for plan in self.plans:
+                        if plan.due and plan.by_shape:
+                            plan.prologue()
+            except BaseException:
+                for plan in self.plans:
+                    plan.take_back()
+                self.norm = norm
+                raise
             for plan in self.plans:
                 if plan.due and sound:
                     plan.update(threads)
                 elif plan.due:
                     plan.close()
+                elif sound:
+                    plan.add_up(threads)
             self.skipped += not sound
         finally:
             PyThread_release_lock(self.lock)

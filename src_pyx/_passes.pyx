@@ -132,7 +132,7 @@ cdef hot average(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noe
     cdef real weight = <real> k[WEIGHT]
     cdef Py_ssize_t i
     for i in range(n):
-        mean[i] = lerp(mean[i], p[i], keep, weight)
+        mean[i] = lerp(mean[i], p[i], keep, weight) if weight < 1 else p[i]  # whatever was there
 
 
 PASSES = {

@@ -175,6 +175,7 @@ cdef class Plan:
     cdef dict values         # the group of this step, without them
     cdef list rules          # that each tensor's state is arranged for
     cdef list bound          # the gradients
+    cdef tuple kept          # what was accumulated before this step
     cdef bint by_shape, remembers, dense
     cdef Py_ssize_t count
     cdef bint single         # has a float32 tensor, whose scalars must not overflow
@@ -230,6 +231,7 @@ cdef class Plan:
             self.start_memory(t)
         self.job.norm = norm
         self.job.clip = clip
+        self.called = resolved(group, 0) != group
         self.begin()
         self.prepare()
 
@@ -247,15 +249,18 @@ cdef class Plan:
         return 0
 
     def entry(self, Py_ssize_t i):
-        """The state of tensor `i`: step count, scalars, live buffers; empty before its first gradient."""
+        """The state of tensor `i`: step count, scalars, live buffers; empty before its first gradient.
+
+        Scalars may be shared with tensors that had theirs.
+        """
         cdef tensor_t* t = &self.tensor[i]
-        if not (t.steps or t.pending):
+        cdef dict memory = dict(zip(self.owner._memory, (t.memory[0], t.memory[1], t.memory[2], t.memory[3])))
+        if not (t.steps or t.pending or memory != self.owner._memory):
             return {}
         state = {"step": t.steps}
         if t.pending:
             state["accumulated"] = t.pending
-        if t.steps:
-            state.update(zip(self.owner._memory, (t.memory[0], t.memory[1], t.memory[2], t.memory[3])))
+        state.update(memory)
         for name, buffers in self.buffers.items():
             if not name.startswith("_") and buffers[i] is not None:
                 state[name] = buffers[i]
@@ -296,9 +301,10 @@ cdef class Plan:
                 self.place(slot, buffers[name])
         return 0
 
-    def zeros(self, name):
-        """One zeroed buffer a tensor, contiguous with its neighbor's wherever the parameters are.
+    def fresh(self, name):
+        """One buffer a tensor, contiguous with its neighbor's wherever the parameters are.
 
+        Zero, but for slow weights and averages, which start as the parameter.
         None for a tensor whose rule, chosen by its shape, has no such buffer.
         """
         cdef Py_ssize_t i, end
@@ -323,24 +329,25 @@ cdef class Plan:
         flat = {
             FLOAT32: aligned_zeros(total[FLOAT32], np.float32), FLOAT64: aligned_zeros(total[FLOAT64], np.float64),
         }
-        return [
+        buffers = [
             flat[types[i]][starts[i]:starts[i] + self.tensor[i].n].reshape(self.params[i].shape)
             for i in range(self.count)
         ]
+        if name in ("slow", "average"):
+            for buffer, param in zip(buffers, self.params):
+                buffer[...] = param
+        return buffers
 
     cdef void place(self, Py_ssize_t slot, list buffers):
         cdef Py_ssize_t i
         for i in range(self.count):
             self.tensor[i].b[slot] = NULL if buffers[i] is None else array_of(buffers[i]).data
 
-    cdef int grow(self, str name, Py_ssize_t slot, bint copied) except -1:
-        """Give an option its buffers, which start as the parameters if `copied`."""
+    cdef int grow(self, str name, Py_ssize_t slot) except -1:
+        """Give an option its buffers."""
         if name in self.buffers:
             return 0
-        buffers = self.zeros(name)
-        if copied:
-            for buffer, param in zip(buffers, self.params):
-                buffer[...] = param
+        buffers = self.fresh(name)
         self.buffers[name] = buffers
         self.place(slot, buffers)
         self.grown = True
@@ -357,7 +364,7 @@ cdef class Plan:
         cdef tensor_t* t
         for name in rule.state:
             if name not in self.buffers:
-                self.buffers[name] = self.zeros(name)
+                self.buffers[name] = self.fresh(name)
                 self.grown = True
         for j, name in enumerate(rule.state):
             buffers = self.buffers[name]
@@ -415,7 +422,7 @@ cdef class Plan:
         k[THRESHOLD] = 0
         k[LOW] = -INFINITY
         k[HIGH] = INFINITY
-        k[SYNC] = 0
+        k[SYNC] = -1
         k[WEIGHT] = 0
         weight_decay = group.get("weight_decay")
         if weight_decay and ("weight_decay" not in self.own or "decay_mode" in group and "decay_mode" not in self.own):
@@ -460,7 +467,7 @@ cdef class Plan:
             n = enlist(recipe, n, shrink)
         if k[LOW] > -INFINITY or k[HIGH] < INFINITY:
             n = enlist(recipe, n, project)
-        if k[SYNC] != 0:
+        if k[SYNC] >= 0:
             n = enlist(recipe, n, sync)
         if k[WEIGHT] != 0:
             n = enlist(recipe, n, average)
@@ -491,12 +498,12 @@ cdef class Plan:
             every = value[0]
             if every < 1:
                 raise ValueError(f"no step can be made with {hyperparameters(self.group)}")
-            self.grow("slow", SLOW, True)
+            self.grow("slow", SLOW)
             if step % every == 0:
                 k[SYNC] = value[1]
         value = group.get("ema")
         if value is not None:
-            self.grow("average", AVERAGE, True)
+            self.grow("average", AVERAGE)
             k[WEIGHT] = 1 - <double> value
             if step == 1:
                 k[WEIGHT] = 1
@@ -505,7 +512,7 @@ cdef class Plan:
             every = group.get("swa_every", 1)
             if every < 1:
                 raise ValueError(f"no step can be made with {hyperparameters(self.group)}")
-            self.grow("average", AVERAGE, True)
+            self.grow("average", AVERAGE)
             since = step - <Py_ssize_t> value
             if since >= 0 and since % every == 0:
                 k[WEIGHT] = 1 / (1 + <double> (since // every))
@@ -608,7 +615,7 @@ cdef class Plan:
         self.due = self.taken + 1 >= parts
         if self.adds:
             self.parts = self.taken + 1
-            self.grow("grad_sum", PENDING, False)
+            self.grow("grad_sum", PENDING)
             for i in range(3):
                 self.adding[i].k[0] = i == 0
                 self.adding[i].k[1] = self.parts if self.due else 1
@@ -667,14 +674,14 @@ cdef class Plan:
                     f"gradient {first + i} has shape {gradient.shape}, its parameter {self.params[i].shape}"
                 )
             direct = source == t.type and (g.flags & READABLE) == READABLE
-            clipped = self.optional and t.whole and not self.adds and self.values.get("clip_value") is not None
+            clipped = t.whole and not self.adds and t.recipe.k[CLIP] < INFINITY
             if direct and t.strided == NULL and g.data == t.b[1] and not t.whole:
                 continue  # where it was in the step before, and clear of all that a step writes to
             if t.whole and (clipped or not direct):
                 gradient = np.array(gradient, dtype=self.params[i].dtype, order="C", subok=False)
                 if clipped:
-                    limit = self.values["clip_value"]
-                    np.clip(gradient, -limit, limit, out=gradient)
+                    t.b[1] = array_of(gradient).data
+                    clip[t.type == FLOAT64](t.b, 0, t.n, t.recipe.k)
                 direct = True
                 kept.append(gradient)
             elif span.meets(g, width_of(source)):
@@ -796,6 +803,27 @@ cdef class Plan:
                         clip[t.type == FLOAT64](t.b, 0, t.n, t.recipe.k)
             self.merge()
 
+    cdef int keep_sums(self) except -1:
+        """Make it possible to undo `add_up`, where the step can still fail after it: in a prologue."""
+        if self.by_shape:
+            self.kept = (
+                self.taken, [self.tensor[i].pending for i in range(self.count)],
+                [buffer.copy() for buffer in self.buffers["grad_sum"]],
+            )
+        return 0
+
+    cdef int take_back(self) except -1:
+        """Undo `add_up`."""
+        cdef Py_ssize_t i
+        if self.kept is not None:
+            self.taken, pending, sums = self.kept
+            for i in range(self.count):
+                self.tensor[i].pending = pending[i]
+                self.tensor[i].b[1] = NULL
+                self.buffers["grad_sum"][i][...] = sums[i]
+            self.kept = None
+        return 0
+
     cdef int prologue(self) except -1:
         cdef Py_ssize_t i
         cdef Rule rule
@@ -806,7 +834,7 @@ cdef class Plan:
             if t.active and rule.prologue is not None:
                 state = {name: self.buffers[name][i] for name in rule.state}
                 rule.prologue(
-                    self.values, self.params[i], self.bound[i], t.recipe.k[SCALE], t.recipe.k[L2], state,
+                    self.current(t.steps), self.params[i], self.bound[i], t.recipe.k[SCALE], t.recipe.k[L2], state,
                 )
         return 0
 
@@ -848,6 +876,7 @@ cdef class Plan:
         """The accumulated gradients are used, or dropped."""
         cdef Py_ssize_t i
         self.taken = 0
+        self.kept = None
         for i in range(self.count):
             self.tensor[i].pending = 0
             if self.adds:

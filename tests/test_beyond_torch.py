@@ -167,3 +167,31 @@ def test_a_rate_of_zero_leaves_schedule_free_weights_alone():
 def test_values_out_of_range_are_refused(make, words):
     with pytest.raises(ValueError, match=words):
         make(np.ones(2))
+
+
+def test_prodigy_resumes_with_a_parameter_that_waits_for_its_first_gradient():
+    def run(stop):
+        params = [np.ones(3), np.ones(3)]
+        opt = fo.Prodigy(params)
+        rng = np.random.default_rng(0)
+        for step in range(40):
+            grad = rng.standard_normal(3)
+            if step == stop:
+                saved, opt = opt.state_dict(), fo.Prodigy(params)
+                opt.load_state_dict(saved)
+            opt.step([grad, grad if step > 20 else None])
+        return params
+
+    np.testing.assert_array_equal(run(15), run(None))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_muon_is_silent_and_sees_the_direction_of_the_largest_gradients(dtype):
+    w, v = np.eye(2, dtype=dtype), np.eye(2, dtype=dtype)
+    grad = np.array([[1, 2], [-1, 0.5]], dtype)
+    fo.Muon(w, lr=0.1).step(grad)
+    fo.Muon(v, lr=0.1).step(grad * dtype(2.0 ** (np.finfo(dtype).maxexp - 3)))
+    np.testing.assert_allclose(v, w, rtol=0, atol=16 * np.finfo(dtype).eps)
+    grad[0, 0] = np.inf
+    fo.Muon(v, lr=0.1).step(grad)
+    assert np.isnan(v).all()

@@ -309,6 +309,80 @@ def test_bounds_may_be_one_sided_or_a_point():
         np.testing.assert_array_equal(w, wanted)
 
 
+@pytest.mark.parametrize("options", [{"ema": 0.5}, {"swa_start": 1}])
+def test_an_average_forgets_what_the_parameter_was_before_the_first_update(options):
+    w = np.full(2, np.nan)
+    opt = fo.SGD(w, lr=0.5, **options)
+    w[:] = 1
+    opt.step(np.ones(2))
+    np.testing.assert_array_equal(opt.eval_params()[0], 0.5)
+
+
+def test_an_average_that_a_state_lacks_starts_at_the_parameter():
+    a, b = np.ones(1), np.ones(1)
+    opt = fo.SGD([{"params": [("a", a)], "ema": 0.9, "lookahead": (2, 0.5)}, {"params": [("b", b)]}], lr=0)
+    opt.step([a, b])
+    other = fo.SGD([("a", a), ("b", b)], lr=0, ema=0.9, lookahead=(2, 0.5))
+    other.load_state_dict(opt.state_dict(), match="name")
+    other.step([a, b])
+    assert (a, b, *other.eval_params()) == (1, 1, 1, 1)
+
+
+def test_lookahead_that_goes_nowhere_goes_back():
+    w = np.ones(1)
+    opt = fo.SGD(w, lr=0.25, lookahead=(2, 0))
+    positions = []
+    for _ in range(4):
+        opt.step(np.ones(1))
+        positions.append(w.item())
+    assert positions == [0.75, 1, 0.75, 1]
+
+
+def averaging():
+    params = [np.ones(2), np.ones(3)]
+    opt = fo.SGD(params, lr=0.5, ema=0.5)
+    for _ in range(2):
+        opt.step([np.ones(2), None])
+    opt.eval()
+    return params, opt
+
+
+def test_a_parameter_that_never_had_a_gradient_is_restored_with_the_others():
+    params, opt = averaging()
+    again = [np.zeros(2), np.zeros(3)]
+    other = fo.SGD(again, lr=0.5, ema=0.5)
+    other.load_state_dict(opt.state_dict())
+    for array, saved in zip(again, params, strict=True):
+        array[...] = saved
+    other.train()
+    assert (again[0] == 0).all()
+    assert (again[1] == 1).all()
+
+
+def test_a_group_added_in_eval_mode_comes_back_as_it_was():
+    params, opt = averaging()
+    added = np.full(1, 7.0)
+    opt.add_param_group({"params": added})
+    assert [array[0] for array in opt.eval_params()] == [0.25, 1, 7]
+    opt.train()
+    assert (params[0] == 0).all()
+    assert added == 7
+
+
+def test_the_trained_weights_survive_an_eval_that_fails():
+    params, opt = averaging()
+    opt.train()
+    opt.step([None, np.ones(3)])
+    opt.step([None, np.ones(3)])
+    params[1].flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        opt.eval()
+    params[1].flags.writeable = True
+    opt.train()
+    assert (params[0] == 0).all()
+    assert (params[1] == 0).all()
+
+
 # Accumulation.
 
 
@@ -346,6 +420,43 @@ def test_a_parameter_without_the_last_gradient_is_updated_with_the_others_it_had
     assert list(opt.state) == [0, 1]
 
 
+def test_a_skipped_step_adds_nothing_to_the_sums_of_other_groups():
+    a, b = np.ones(1), np.ones(1)
+    opt = fo.SGD([{"params": a, "skip_nonfinite": True}, {"params": b, "accumulate": 2}], lr=1.0)
+    opt.step([np.array([np.nan]), np.ones(1)])
+    assert opt.skipped_steps == 1
+    assert not opt.state
+    for _ in range(2):
+        opt.step([np.zeros(1), np.full(1, 3.0)])
+    assert b == -2
+
+
+def test_an_update_that_is_interrupted_keeps_what_was_accumulated(monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    def run(interrupts):
+        params = [np.eye(3), np.ones(2)]
+        groups = [{"params": params}, {"params": [np.ones(4)], "accumulate": 4}]
+        opt = fo.Muon(groups, lr=0.1, accumulate=2, clip_norm=1.0, clip_value=0.5)
+        rng = np.random.default_rng(0)
+        for step in range(4):
+            grads = [rng.standard_normal(shape) for shape in ((3, 3), 2, 4)]
+            if interrupts and step % 2:
+                before, norm = opt.state_dict(), opt.last_grad_norm
+                with monkeypatch.context() as patch:
+                    patch.setattr(np, "matmul", interrupted)
+                    with pytest.raises(KeyboardInterrupt):
+                        opt.step(grads)
+                assert opt.last_grad_norm == norm
+                assert_same_state(opt.state_dict(), before)
+            opt.step(grads)
+        return [*params, *opt.eval_params()]
+
+    for a, b in zip(run(True), run(False), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 # Callables.
 
 
@@ -372,6 +483,33 @@ def test_hyperparameters_may_be_callables_of_the_steps_taken():
     by_hand.step(np.ones(2))
     fixed.step(np.ones(2))
     np.testing.assert_array_equal(w, v)
+
+
+def test_flags_and_modes_may_be_callables():
+    w, v = np.zeros(1), np.zeros(1)
+    opt = fo.Adam([w], lr=1.0, maximize=lambda taken: taken > 0)
+    for _ in range(2):
+        opt.step(np.ones(1))
+    assert -1 < w < -0.9
+    opt = fo.SGD([v], lr=1.0, weight_decay=1.0, decay_mode=lambda taken: "decoupled" if taken else "l2")
+    v[:] = 4
+    opt.step(np.ones(1))
+    assert v == -1
+    opt.step(np.ones(1))
+    assert v == -1
+
+
+@pytest.mark.parametrize(("name", "option", "start"), [("Muon", "momentum", 0.9), ("Adafactor", "clip_value", 0.1)])
+def test_callables_follow_the_steps_of_each_parameter(name, option, start):
+    def run(params):
+        opt = getattr(fo, name)(params, lr=0.1, **{option: lambda taken: start / (1 + taken)})
+        rng = np.random.default_rng(0)
+        for step in range(4):
+            grad = rng.standard_normal((3, 3))
+            opt.step([grad if step else None, grad][: len(params)])
+        return params[0]
+
+    np.testing.assert_array_equal(run([np.eye(3), np.eye(3)]), run([np.eye(3)]))
 
 
 def test_a_callable_that_fails_changes_nothing():
@@ -407,6 +545,22 @@ def test_state_dtype_is_that_of_the_buffers(dtype, state_dtype):
     np.testing.assert_allclose(
         w, v, rtol=0, atol=50 * float(np.finfo(np.float32).eps) * (4 if dtype == np.float32 else 0.05)
     )
+
+
+@pytest.mark.parametrize("state_dtype", [np.float64, float, "d", np.dtype(float)])
+def test_state_dtype_is_plain_data_and_stays_at_loading(state_dtype, tmp_path):
+    w, v = np.ones(2, np.float32), np.ones(2, np.float32)
+    opt, other = fo.Adam(w, state_dtype=state_dtype), fo.Adam(v)
+    opt.step(w)
+    other.step(v)
+    fo.save(tmp_path / "run.npz", opt=opt, other=other)
+    saved = fo.load(tmp_path / "run.npz")
+    assert saved["opt"]["param_groups"][0]["state_dtype"] == "float64"
+    opt.load_state_dict(saved["other"])
+    other.load_state_dict(saved["opt"])
+    assert opt.param_groups[0]["state_dtype"] == opt.state[0]["exp_avg"].dtype == np.float64
+    assert "state_dtype" not in other.param_groups[0]
+    assert other.state[0]["exp_avg"].dtype == np.float32
 
 
 # What is refused.
@@ -474,7 +628,7 @@ def test_an_interval_of_zero_set_by_hand_is_refused(options):
     w = np.ones(2)
     opt = fo.SGD(w, lr=0.1)
     opt.param_groups[0].update(options)
-    with pytest.raises(ValueError, match="Invalid (lookahead|swa_every)"):
+    with pytest.raises(ValueError, match=r"Invalid (lookahead|swa_every)"):
         opt.step(np.ones(2))
     assert (w == 1).all()
 

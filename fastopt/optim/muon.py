@@ -16,6 +16,7 @@ from fastopt.params import Array
 ADAM_BETAS, ADAM_EPS = (0.9, 0.999), 1e-8  # for what is no matrix
 
 
+@np.errstate(all="ignore")  # what is not finite goes into the parameter, as everywhere
 def orthogonalize(
     group: dict[str, Any], param: Array, gradient: Array, scale: float, l2: float, state: dict[str, Array]
 ) -> None:
@@ -31,7 +32,11 @@ def orthogonalize(
     np.subtract(direction, state["momentum_buffer"], out=held)  # g - b
     held *= momentum * momentum if group["nesterov"] else momentum
     direction -= held
-    np.divide(direction.T if tall else direction, max(np.linalg.norm(direction), group["eps"]), out=x)
+    norm = np.linalg.norm(direction)
+    if np.isinf(norm):  # the squares overflow before the gradient does
+        direction /= max(direction.max(), -direction.min())
+        norm = np.linalg.norm(direction)
+    np.divide(direction.T if tall else direction, max(norm, group["eps"]), out=x)
     for _ in range(group["ns_steps"]):
         np.matmul(x, x.T, out=gram)
         np.matmul(gram, gram.T, out=update)  # symmetric: half the work of any other product

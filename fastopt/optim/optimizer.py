@@ -300,6 +300,8 @@ class Optimizer:
                 raise TypeError(f"{type(self).__name__} has no hyperparameter {key!r}; did you mean {meant[0]!r}?")
         group = {**param_group, **{k: v for k, v in self.defaults.items() if k not in param_group}}
         group = {k: plain(v) for k, v in group.items()} | {"params": members}
+        if group.get("state_dtype") is not None:
+            group["state_dtype"] = np.dtype(group["state_dtype"]).name  # plain data, where a type would be a callable
         if names:
             group["param_names"] = names
         if self.param_groups and ("param_names" in self.param_groups[0]) != bool(names):
@@ -317,6 +319,8 @@ class Optimizer:
         if repeated:
             raise ValueError(f"parameter names must differ; repeated: {', '.join(map(repr, repeated))}")
         self._engine.add(Plan(arrays, group, type(self), READ_BY_THE_ENGINE))
+        if self._stash is not None:
+            self._stash += [array.copy() for array in arrays]
         self.param_groups.append(group)
         self._given.append(param_group["params"] if isinstance(param_group["params"], FlatParams) else None)
         self._sources += sources
@@ -494,9 +498,9 @@ class Optimizer:
         averaged = self.eval_params()
         if all(np.array_equal(a, b, equal_nan=True) for a, b in zip(trained, averaged, strict=True)):
             return
+        self._stash = trained  # before the swap, which may be cut short
         for array, average in zip(self._arrays(), averaged, strict=True):
             array[...] = average
-        self._stash = trained
 
     def train(self) -> None:
         """Put the trained weights back, bit for bit, after `eval`."""
@@ -583,8 +587,7 @@ class Optimizer:
         if self.skipped_steps:
             state_dict["skipped_steps"] = self.skipped_steps
         for i, array in enumerate(self._stash or ()):
-            if i in state:
-                state[i]["trained"] = array.copy()
+            state.setdefault(i, {"step": 0})["trained"] = array.copy()
         return state_dict
 
     def load_state_dict(self, state_dict: StateDict, match: str = "position", strict: bool = True) -> None:
@@ -637,6 +640,7 @@ class Optimizer:
             if origin is not None:
                 loaded = {key: plain(value) for key, value in _hyperparameters(saved[origin], copied=True).items()}
                 taken = loaded.pop("accumulated", 0)
+                loaded.pop("state_dtype", None)  # buffers keep theirs
                 group |= loaded | {key: plan.group[key] for key in ("params", "param_names") if key in plan.group}
                 self._check(resolved(group, 0))
             entries = [{} if source is None else state.get(source[1], {}) for source in here]
@@ -684,7 +688,7 @@ class Optimizer:
             scalars.append((int(step), int(pending), memory))
             for name in entry.keys() - scalar:
                 if name not in buffers:
-                    buffers[name] = plan.zeros(name)
+                    buffers[name] = plan.fresh(name)
                 buffer, value = buffers[name][i], np.asarray(entry[name])
                 if buffer is None or value.shape != buffer.shape:
                     raise ValueError(
