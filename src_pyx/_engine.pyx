@@ -11,15 +11,9 @@ optimizer together: everything that can fail happens before the first parameter 
 # whole tensors first (norms) is summed by chunks in a phase before, and added up in the order of the grid.
 import numpy as np
 
-from cpython.pythread cimport (
-    PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock, PyThread_type_lock,
-)
 from libc.math cimport INFINITY, hypot
 
 from _core cimport C_CONTIGUOUS, FLOAT32, FLOAT64, READABLE, THREAD_MIN, WRITEABLE, array_of, array_t, dtype_of
-
-cdef extern from "Python.h":
-    int NOWAIT_LOCK
 
 cdef extern from *:
     """
@@ -33,6 +27,20 @@ cdef extern from *:
     #endif
     """
     int fastopt_isa()
+
+cdef extern from *:
+    """
+    #if defined(_MSC_VER)
+    #include <intrin.h>
+    static int fastopt_claim(int *busy) { return _InterlockedExchange((volatile long *) busy, 1); }
+    static void fastopt_free(int *busy) { _InterlockedExchange((volatile long *) busy, 0); }
+    #else
+    static int fastopt_claim(int *busy) { return __atomic_exchange_n(busy, 1, __ATOMIC_ACQUIRE); }
+    static void fastopt_free(int *busy) { __atomic_store_n(busy, 0, __ATOMIC_RELEASE); }
+    #endif
+    """
+    bint fastopt_claim(int* busy) noexcept nogil
+    void fastopt_free(int* busy) noexcept nogil
 
 
 cdef class Span:
@@ -85,21 +93,14 @@ cdef class Engine:
     cdef public object norm                # of the gradients, where it was clipped last
     cdef Span span
     cdef Py_ssize_t count
-    cdef PyThread_type_lock lock
+    cdef int busy            # in a step, or another method
 
     def __cinit__(self):
         self.plans = []
         self.span = Span([])
-        self.lock = PyThread_allocate_lock()
-        if self.lock == NULL:
-            raise MemoryError
-
-    def __dealloc__(self):
-        if self.lock != NULL:
-            PyThread_free_lock(self.lock)
 
     cdef int acquire(self) except -1:
-        if not PyThread_acquire_lock(self.lock, NOWAIT_LOCK):
+        if fastopt_claim(&self.busy):
             raise RuntimeError("this optimizer is at work: in another thread, or further up in this one")
         return 0
 
@@ -134,7 +135,7 @@ cdef class Engine:
         try:
             self.recipes(True)
         finally:
-            PyThread_release_lock(self.lock)
+            fastopt_free(&self.busy)
 
     def add(self, Plan plan):
         """Take in the plan of one more group."""
@@ -147,7 +148,7 @@ cdef class Engine:
             self.plans.pop()
             raise
         finally:
-            PyThread_release_lock(self.lock)
+            fastopt_free(&self.busy)
 
     def restore(self, loads, Py_ssize_t skipped):
         """For each (plan, group, taken, scalars, buffers), replace hyperparameters, counts and state."""
@@ -165,7 +166,7 @@ cdef class Engine:
                 plan.restore(group, taken, scalars, buffers)
             raise
         finally:
-            PyThread_release_lock(self.lock)
+            fastopt_free(&self.busy)
 
     cdef bint sound(self, Py_ssize_t threads):
         """Clip norms; False if a gradient that must be finite is not."""
@@ -240,7 +241,7 @@ cdef class Engine:
                     plan.add_up(threads)
             self.skipped += not sound
         finally:
-            PyThread_release_lock(self.lock)
+            fastopt_free(&self.busy)
 
 
 def isa():

@@ -60,6 +60,9 @@ unpack(_passes.PASSES["average"], average)
 unpack_measure(_passes.PASSES["norm"], norm)
 
 
+cdef set IMMUTABLE = {bool, float, int, str, tuple, type(None)}
+
+
 cdef class Rule:
     """An update rule: its kernels, and the state buffers they take after parameter and gradient.
 
@@ -169,7 +172,9 @@ cdef class Plan:
     cdef readonly dict group
     cdef readonly dict buffers
     cdef object owner, scalars, options, own
-    cdef tuple keys          # of the group, when last looked at, and
+    cdef tuple keys          # of the group, when last looked at,
+    cdef tuple held          # its values,
+    cdef bint unchanged      # whether they are those of the step before, and
     cdef bint optional       # whether there were options among them
     cdef bint called         # whether there are callables in the group
     cdef dict values         # the group of this step, without them
@@ -177,6 +182,8 @@ cdef class Plan:
     cdef list bound          # the gradients
     cdef tuple kept          # what was accumulated before this step
     cdef bint by_shape, remembers, dense
+    cdef Py_ssize_t steady   # from this step on the scalars depend on the group alone; 0 for never
+    cdef bint lasting        # the recipe serves until the group changes
     cdef Py_ssize_t count
     cdef bint single         # has a float32 tensor, whose scalars must not overflow
     cdef bint grown          # has new buffers
@@ -208,6 +215,7 @@ cdef class Plan:
         self.by_shape = owner._by_shape
         self.remembers = bool(owner._memory)
         self.dense = owner._dense
+        self.steady = owner._steady
         self.options = options
         self.rules = [None] * self.count
         self.bound = [None] * self.count
@@ -287,6 +295,7 @@ cdef class Plan:
         self.group.update(group)
         self.taken = taken
         self.buffers = buffers
+        self.lasting = False
         for i in range(self.count):
             t = &self.tensor[i]
             t.steps, t.pending, memory = scalars[i]
@@ -378,18 +387,35 @@ cdef class Plan:
         return 0
 
     cdef int examine(self) except -1:
-        """Note whether the group has options: cheaply, while its keys stay."""
+        """Note whether the group has options, and whether its values are the very objects they were: both cheaply."""
         cdef Py_ssize_t position = 0, i = 0
         cdef PyObject* key
-        cdef Py_ssize_t count = len(self.keys) if self.keys is not None else -1
-        if len(self.group) == count:
-            while PyDict_Next(self.group, &position, &key, NULL) and key == <PyObject*> self.keys[i]:
+        cdef PyObject* value
+        self.unchanged = True
+        if self.keys is not None and len(self.group) == len(self.keys):
+            while PyDict_Next(self.group, &position, &key, &value) and key == <PyObject*> self.keys[i]:
+                self.unchanged = self.unchanged and value == <PyObject*> self.held[i]
                 i += 1
-                if i == count:
+                if i == len(self.keys):
+                    if not self.unchanged:
+                        self.held = tuple(self.group.values())
                     return 0
+        self.unchanged = False
         self.keys = tuple(self.group)
+        self.held = tuple(self.group.values())
         self.optional = not self.options.isdisjoint(self.keys)
         return 0
+
+    cdef bint lasts(self):
+        """Whether the recipe just written serves as long as the group stays as it is."""
+        if not self.unchanged or self.optional or self.called or self.recipe.settle != NULL:
+            return False
+        if self.count == 0 or not 0 < self.steady <= self.tensor[0].steps + 1:
+            return False
+        for key, value in zip(self.keys, self.held):
+            if type(value) not in IMMUTABLE and key not in ("params", "param_names"):
+                return False
+        return True
 
     cdef int compose(self, recipe_t* recipe, dict group, Py_ssize_t i) except -1:
         """Work out the next step of tensor `i`, which may stand for many."""
@@ -556,10 +582,14 @@ cdef class Plan:
                     uniform = False
                     break
         if uniform:
+            if self.lasting and self.unchanged:
+                return 0
             self.write(self.recipe, 0)
+            self.lasting = self.lasts()
             for i in range(self.count):
                 self.tensor[i].recipe = self.recipe
         else:
+            self.lasting = False
             seen = {}
             for i in range(self.count):
                 t = &self.tensor[i]

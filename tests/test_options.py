@@ -679,3 +679,52 @@ def test_the_flat_gradient_may_be_scaled_in_place():
     assert (p.grad["W"] == 1).all()
     p.flat = np.arange(4)
     assert p["W"][1, 1] == 3
+
+
+@pytest.mark.parametrize("name", ["SGD", "Lion", "RMSprop", "Adam"])
+def test_a_change_by_hand_acts_at_once_after_any_number_of_steps(name):
+    """Where the scalars depend on the group alone, they are worked out again only when it changes."""
+    w, v = np.ones(3), np.ones(3)
+    opt = getattr(fo, name)(w, lr=0.1, weight_decay=0.1)
+    rates = [0.1] * 5 + [0.3] * 3 + [0.1] * 4
+    for i, rate in enumerate(rates):
+        opt.param_groups[0]["lr"] = rate if i % 2 else np.array(rate)
+        opt.step(np.ones(3))
+    other = getattr(fo, name)(v, lr=lambda taken: rates[taken], weight_decay=0.1)
+    for _ in rates:
+        other.step(np.ones(3))
+    np.testing.assert_array_equal(w, v)
+
+
+def test_a_list_of_hyperparameters_changed_in_place_acts_at_once():
+    w, v = np.ones(3), np.ones(3)
+    opt, other = fo.Lion(w, lr=0.1, betas=[0.9, 0.99]), fo.Lion(v, lr=0.1, betas=(0.9, 0.99))
+    rate = np.array(0.1)
+    opt.param_groups[0]["lr"] = rate
+    for i in range(8):
+        if i == 5:
+            opt.param_groups[0]["betas"][0] = 0.1
+            other.param_groups[0]["betas"] = (0.1, 0.99)
+            rate[...] = 0.2
+            other.param_groups[0]["lr"] = 0.2
+        grad = np.array([1.0, -1.0, (-1.0) ** i])
+        opt.step(grad)
+        other.step(grad)
+    np.testing.assert_array_equal(w, v)
+
+
+def test_a_rule_of_ones_own_is_asked_at_every_step():
+    asked = []
+
+    class Mine(fo.SGD):
+        """SGD that counts."""
+
+        @staticmethod
+        def _scalars(group, t):
+            asked.append(t)
+            return fo.SGD._scalars(group, t)
+
+    opt = Mine(np.ones(2), lr=0.1)
+    for _ in range(6):
+        opt.step(np.ones(2))
+    assert asked[-5:] == [2, 3, 4, 5, 6]

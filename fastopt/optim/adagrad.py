@@ -155,6 +155,8 @@ class Adadelta(Optimizer):
     array([ 0.998, -1.998])
     """
 
+    _steady = 2
+
     def __init__(
         self,
         params: Params,
@@ -232,6 +234,8 @@ class RMSprop(Optimizer):
     >>> w.round(6)
     array([ 0.8, -1.8])
     """
+
+    _steady = 2
 
     _eps_modes = True
 

@@ -109,7 +109,7 @@ class Adam(Optimizer):
     def _scalars(group: dict[str, Any], t: int) -> tuple[Rule, tuple[float, ...]]:
         beta1, beta2 = group["betas"]
         correction2 = (1 - beta2**t) ** -0.5
-        inner, outer = eps_terms(group, correction2)
+        inner, outer = eps_terms(group, correction2) if "eps_mode" in group else (0.0, group["eps"])
         rule = AMSGRAD if group["amsgrad"] else PLAIN
         return rule, (beta1, beta2, group["lr"] / (1 - beta1**t), correction2, inner, outer)
 

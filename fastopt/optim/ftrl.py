@@ -62,6 +62,8 @@ class FTRL(Optimizer):
     array([ 0.5, -1.5,  0. ])
     """
 
+    _steady = 2
+
     _own = frozenset({"l1"})
 
     def __init__(

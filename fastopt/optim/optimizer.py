@@ -181,11 +181,14 @@ class Optimizer:
     _memory: ClassVar[dict[str, float]] = {}  # scalars in each parameter's state, as they start
     _by_shape: ClassVar[bool] = False  # whether _scalars depends on the parameter's shape
     _eps_modes: ClassVar[bool] = False  # whether there is an eps that could be elsewhere
+    _steady: ClassVar[int] = 0  # the step from which _scalars depends on the group alone, if there is one
     _dense: ClassVar[bool] = True  # whether gradients may be dense
     _rows = staticmethod(rows_of)
 
     def __init_subclass__(cls) -> None:
-        """Show the options in the signature, as keywords."""
+        """Show the options in the signature, as keywords; a new `_scalars` is steady only if it says so."""
+        if "_scalars" in vars(cls):
+            cls._steady = vars(cls).get("_steady", 0)
         signature = inspect.signature(cls.__init__)
         parameters = [p for p in list(signature.parameters.values())[1:] if p.kind is not p.VAR_KEYWORD]
         if len(parameters) + 1 < len(signature.parameters):

@@ -62,6 +62,8 @@ class Rprop(Optimizer):
     array([ 0.9, -1.9])
     """
 
+    _steady = 2
+
     def __init__(
         self,
         params: Params,

@@ -64,6 +64,8 @@ class SGD(Optimizer):
     array([0.8, 1.6])
     """
 
+    _steady = 2
+
     def __init__(
         self,
         params: Params,

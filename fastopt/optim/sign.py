@@ -62,6 +62,8 @@ class Signum(Optimizer):
     array([  0.9, -19.9,   0. ])
     """
 
+    _steady = 2
+
     def __init__(
         self,
         params: Params,
@@ -120,6 +122,8 @@ class SignSGD(Signum):
     array([  0.9, -19.9,   0. ])
     """
 
+    _steady = 2
+
     def __init__(self, params: Params, lr: float = 0.01, weight_decay: float = 0, **options: Unpack[Options]) -> None:
         super().__init__(params, lr, 0, weight_decay, **options)
 
@@ -170,6 +174,8 @@ class Lion(Optimizer):
     >>> w
     array([  0.9, -19.9,   0. ])
     """
+
+    _steady = 2
 
     def __init__(
         self,
