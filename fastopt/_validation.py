@@ -51,8 +51,9 @@ def check_count(value: Any, owner: str, name: str, low: int = 1) -> None:
     """Refuse `value` unless it is an int of at least `low`."""
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise TypeError(f"Invalid {name}: {value!r} ({owner} needs an int)")
-    if value < low:
-        raise ValueError(f"Invalid {name}: {value} ({owner} needs {name} >= {low})")
+    if not low <= int(value) < 2**62:
+        allowed = f"{name} >= {low}" if int(value) < low else f"{name} < 2**62"
+        raise ValueError(f"Invalid {name}: {value} ({owner} needs {allowed})")
 
 
 def check_flag(value: Any, owner: str, name: str) -> None:

@@ -834,6 +834,13 @@ def test_a_bad_environment_stops_a_step_before_it_begins():
         (lambda d: d["state"][1].update(step=2.5), ValueError),
         (lambda d: d["param_groups"][1].update(lr=1e300, weight_decay=1e300, decoupled_weight_decay=True), ValueError),
         (lambda d: d.update(state=[]), TypeError),
+        (lambda d: d["state"].update({0: 3.0}), TypeError),
+        (lambda d: d["state"][0].update(extra=np.ones(5)), ValueError),
+        (lambda d: d["state"][0].update(accumulated=-1), ValueError),
+        (lambda d: d["param_groups"][0].update(accumulated=2**70), ValueError),
+        (lambda d: d.update(param_groups=np.zeros(3)), TypeError),
+        (lambda d: d["param_groups"][1].pop("params"), TypeError),
+        (lambda d: d.update(skipped_steps="x"), TypeError),
         (lambda d: d.update(state={"0": d["state"][0]}), ValueError),
     ],
 )

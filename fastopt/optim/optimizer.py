@@ -643,6 +643,7 @@ class Optimizer:
             if origin is not None:
                 loaded = {key: plain(value) for key, value in _hyperparameters(saved[origin], copied=True).items()}
                 taken = loaded.pop("accumulated", 0)
+                check_count(taken, "load_state_dict", "accumulated", low=0)
                 loaded.pop("state_dtype", None)  # buffers keep theirs
                 group |= loaded | {key: plan.group[key] for key in ("params", "param_names") if key in plan.group}
                 self._check(resolved(group, 0))
@@ -651,7 +652,9 @@ class Optimizer:
             for param, entry in zip(plan.params, entries, strict=True):
                 evaluating = evaluating or "trained" in entry
                 stash.append(np.array(entry.get("trained", param), param.dtype).reshape(param.shape))
-        self._engine.restore(loads, state_dict.get("skipped_steps", 0))
+        skipped = state_dict.get("skipped_steps", 0)
+        check_count(skipped, "load_state_dict", "skipped_steps", low=0)
+        self._engine.restore(loads, skipped)
         self._stash = stash if evaluating else None
         for hook in self._hooked("load_state_dict_post"):
             hook(self)
@@ -681,8 +684,9 @@ class Optimizer:
         scalars = []
         for i, (entry, param) in enumerate(zip(entries, plan.params, strict=True)):
             step, pending = entry.get("step", bool(entry)), entry.get("accumulated", 0)
-            if not 0 <= step < 2**62 or step != int(step):
-                raise ValueError(f"the state of parameter {first + i} has taken {step} steps")
+            for count, what in ((step, "taken {} steps"), (pending, "{} accumulated gradients")):
+                if not 0 <= count < 2**62 or count != int(count):
+                    raise ValueError(f"the state of parameter {first + i} has " + what.format(count))
             needed = {*self._memory, *self._state_names(group, param)} if step else set()
             lacking = sorted((needed | ({"grad_sum"} if pending else set())) - entry.keys())
             if lacking:
@@ -742,6 +746,14 @@ def check_state_dict(state_dict: Any) -> None:
         raise TypeError("a state dict is a mapping with 'state' and 'param_groups'")
     if not isinstance(state_dict["state"], Mapping):
         raise TypeError(f"the 'state' of a state dict is a mapping, not {type(state_dict['state']).__name__}")
+    groups = state_dict["param_groups"]
+    if not isinstance(groups, Sequence) or not all(
+        isinstance(group, Mapping) and isinstance(group.get("params"), Sequence) for group in groups
+    ):
+        raise TypeError("the 'param_groups' of a state dict are a list of mappings with lists 'params'")
+    for i, entry in state_dict["state"].items():
+        if not isinstance(entry, Mapping):
+            raise TypeError(f"the state of parameter {i!r} is a mapping, not {type(entry).__name__}")
 
 
 def plain(value: Any) -> Any:
