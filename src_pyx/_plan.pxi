@@ -437,7 +437,7 @@ cdef class Plan:
             if j != CLIP and j != LOW and j != HIGH:
                 check += (<double> <float> k[j] if self.single else k[j]) * 0
         if check != 0:
-            raise ValueError(f"a hyperparameter is not finite: {hyperparameters(self.group)}")
+            raise ValueError(f"a hyperparameter, or a number in the state, is not finite: {hyperparameters(self.group)}")
         if self.by_shape:
             if t and rule is not self.rules[i]:
                 self.arrange(rule, i, i + 1)

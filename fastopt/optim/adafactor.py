@@ -104,7 +104,7 @@ class Adafactor(Optimizer):
             "row_var": (*shape[:-1], 1),
             "col_var": (*shape[:-2], 1, *shape[-1:]),
             "_sums": (2 * math.prod(shape[-1:]),),  # one double a column, whatever the type
-        }[name]
+        }.get(name)
 
     @staticmethod
     def _scalars(group: dict[str, Any], t: int, shape: tuple[int, ...]) -> tuple[Rule, tuple[float, ...]]:

@@ -656,6 +656,8 @@ class Optimizer:
             step, pending = entry.get("step", bool(entry)), entry.get("accumulated", 0)
             if not 0 <= step < 2**62 or step != int(step):
                 raise ValueError(f"the state of parameter {first + i} has taken {step} steps")
+            if not 0 <= pending < 2**62 or pending != int(pending):
+                raise ValueError(f"the state of parameter {first + i} has accumulated {pending} gradients")
             needed = {*self._memory, *self._state_names(group, param)} if step else set()
             lacking = sorted((needed | ({"grad_sum"} if pending else set())) - entry.keys())
             if lacking:
@@ -715,6 +717,12 @@ def check_state_dict(state_dict: Any) -> None:
         raise TypeError("a state dict is a mapping with 'state' and 'param_groups'")
     if not isinstance(state_dict["state"], Mapping):
         raise TypeError(f"the 'state' of a state dict is a mapping, not {type(state_dict['state']).__name__}")
+    groups = state_dict["param_groups"]
+    if not isinstance(groups, list | tuple) or not all(isinstance(g, Mapping) and "params" in g for g in groups):
+        raise TypeError("the 'param_groups' of a state dict are a list of mappings with 'params'")
+    for key, entry in state_dict["state"].items():
+        if not isinstance(entry, Mapping) or not all(isinstance(name, str) for name in entry):
+            raise TypeError(f"the state of parameter {key!r} is a mapping from names, not {entry!r}")
 
 
 def plain(value: Any) -> Any:
