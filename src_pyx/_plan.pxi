@@ -864,7 +864,8 @@ cdef class Plan:
             if t.active and rule.prologue is not None:
                 state = {name: self.buffers[name][i] for name in rule.state}
                 rule.prologue(
-                    self.current(t.steps), self.params[i], self.bound[i], t.recipe.k[SCALE], t.recipe.k[L2], state,
+                    resolved(self.group, t.steps), self.params[i], self.bound[i], t.recipe.k[SCALE], t.recipe.k[L2],
+                    state,
                 )
         return 0
 

@@ -195,3 +195,20 @@ def test_muon_is_silent_and_sees_the_direction_of_the_largest_gradients(dtype):
     grad[0, 0] = np.inf
     fo.Muon(v, lr=0.1).step(grad)
     assert np.isnan(v).all()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda w: fo.SGDScheduleFree(w, lr=1, r=10**30),
+        lambda w: fo.ASGD(w, lr=1, lambd=1, alpha=10**30),
+    ],
+)
+def test_huge_whole_powers_are_refused_not_worked_out(make):
+    w = np.ones(2)
+    opt = make(w)
+    opt.step(np.zeros(2))
+    before = w.copy()
+    with pytest.raises(ValueError, match="no step can be made"):
+        opt.step(np.zeros(2))
+    np.testing.assert_array_equal(w, before)

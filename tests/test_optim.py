@@ -842,6 +842,11 @@ def test_a_bad_environment_stops_a_step_before_it_begins():
         (lambda d: d["param_groups"][1].pop("params"), TypeError),
         (lambda d: d.update(skipped_steps="x"), TypeError),
         (lambda d: d.update(state={"0": d["state"][0]}), ValueError),
+        (lambda d: d["state"].update({1: 3.0}), TypeError),
+        (lambda d: d["state"][1].update({3: np.ones(3)}), TypeError),
+        (lambda d: d["state"][1].update(accumulated=-1), ValueError),
+        (lambda d: d["state"][1].update(accumulated=math.inf), ValueError),
+        (lambda d: d.update(param_groups=np.ones(2)), TypeError),
     ],
 )
 def test_an_odd_state_is_refused_whole(spoil, error):
@@ -856,6 +861,15 @@ def test_an_odd_state_is_refused_whole(spoil, error):
         opt.load_state_dict(state)
     assert_same_state(opt.state_dict(), before)
     opt.step([np.ones(3)] * 2)
+
+
+def test_state_under_an_unknown_name_is_refused_where_the_rule_depends_on_shapes():
+    opt = fo.Adafactor(np.ones(3))
+    opt.step(np.ones(3))
+    state = opt.state_dict()
+    state["state"][0]["exp_avg"] = np.ones(3)
+    with pytest.raises(ValueError, match="'exp_avg' of parameter 0"):
+        opt.load_state_dict(state)
 
 
 @pytest.mark.parametrize(("cls", "name", "value"), [(fo.SGD, "momentum", 0.9), (fo.Adam, "amsgrad", True)])

@@ -499,6 +499,15 @@ def test_flags_and_modes_may_be_callables():
     assert v == -1
 
 
+def test_a_callable_set_by_hand_reaches_the_rule_of_matrices():
+    w, v = np.eye(2), np.eye(2)
+    opt = fo.Muon(w)
+    opt.param_groups[0]["eps"] = lambda taken: 1.0
+    opt.step(np.eye(2))
+    fo.Muon(v, eps=1.0).step(np.eye(2))
+    np.testing.assert_array_equal(w, v)
+
+
 @pytest.mark.parametrize(("name", "option", "start"), [("Muon", "momentum", 0.9), ("Adafactor", "clip_value", 0.1)])
 def test_callables_follow_the_steps_of_each_parameter(name, option, start):
     def run(params):

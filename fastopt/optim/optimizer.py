@@ -684,9 +684,10 @@ class Optimizer:
         scalars = []
         for i, (entry, param) in enumerate(zip(entries, plan.params, strict=True)):
             step, pending = entry.get("step", bool(entry)), entry.get("accumulated", 0)
-            for count, what in ((step, "taken {} steps"), (pending, "{} accumulated gradients")):
-                if not 0 <= count < 2**62 or count != int(count):
-                    raise ValueError(f"the state of parameter {first + i} has " + what.format(count))
+            if not 0 <= step < 2**62 or step != int(step):
+                raise ValueError(f"the state of parameter {first + i} has taken {step} steps")
+            if not 0 <= pending < 2**62 or pending != int(pending):
+                raise ValueError(f"the state of parameter {first + i} has accumulated {pending} gradients")
             needed = {*self._memory, *self._state_names(group, param)} if step else set()
             lacking = sorted((needed | ({"grad_sum"} if pending else set())) - entry.keys())
             if lacking:
@@ -747,13 +748,13 @@ def check_state_dict(state_dict: Any) -> None:
     if not isinstance(state_dict["state"], Mapping):
         raise TypeError(f"the 'state' of a state dict is a mapping, not {type(state_dict['state']).__name__}")
     groups = state_dict["param_groups"]
-    if not isinstance(groups, Sequence) or not all(
+    if not isinstance(groups, list | tuple) or not all(
         isinstance(group, Mapping) and isinstance(group.get("params"), Sequence) for group in groups
     ):
         raise TypeError("the 'param_groups' of a state dict are a list of mappings with lists 'params'")
-    for i, entry in state_dict["state"].items():
-        if not isinstance(entry, Mapping):
-            raise TypeError(f"the state of parameter {i!r} is a mapping, not {type(entry).__name__}")
+    for key, entry in state_dict["state"].items():
+        if not isinstance(entry, Mapping) or not all(isinstance(name, str) for name in entry):
+            raise TypeError(f"the state of parameter {key!r} is a mapping from names, not {entry!r}")
 
 
 def plain(value: Any) -> Any:

@@ -30,7 +30,7 @@ def _average(
     if t < group["warmup_steps"]:
         lr *= t / group["warmup_steps"]
     lr_max = lr if lr > lr_max else lr_max
-    weight = t ** group["r"] * lr_max ** group["weight_lr_power"]
+    weight = float(t) ** group["r"] * lr_max ** group["weight_lr_power"]
     weight_sum += weight
     share = weight / weight_sum if weight_sum else 0.0
     return (lr, lr * (1 - beta * (1 - share)), share), (weight_sum, lr_max)

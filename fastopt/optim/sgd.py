@@ -186,7 +186,7 @@ class ASGD(Optimizer):
     @staticmethod
     def _scalars(group: dict[str, Any], t: int) -> tuple[Rule, tuple[float, ...]]:
         lr, lambd = group["lr"], group["lambd"]
-        eta = lr / (1 + lambd * lr * (t - 1)) ** group["alpha"]
+        eta = lr / (1.0 + lambd * lr * (t - 1)) ** group["alpha"]
         averaged = t - 1 - group["t0"]
         if t == 1 or averaged <= 1:
             return RESTART, (1 - lambd * eta, eta)
