@@ -2,7 +2,9 @@
 
 import gc
 import os
+import signal
 import threading
+import time
 import tracemalloc
 import warnings
 
@@ -352,9 +354,14 @@ def test_a_forked_child_steps_on_threads_of_its_own():
 
 
 def wait(child, seconds):
-    """The exit code of `child`, or None if it hangs."""
-    timer = threading.Timer(seconds, os.kill, (child, 9))
-    timer.start()
-    _, status = os.waitpid(child, 0)
-    timer.cancel()
-    return os.waitstatus_to_exitcode(status)
+    """The exit code of `child`, killed if it hangs.
+
+    Asked for again and again, as a thread with a timer would be at work while the next child is forked, and the
+    allocator of AddressSanitizer, which knows no forks, would leave that thread's lock to the child forever.
+    """
+    deadline = time.monotonic() + seconds
+    while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+        time.sleep(1e-3)
+    return os.waitstatus_to_exitcode(ended[1])
