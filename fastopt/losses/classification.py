@@ -2,18 +2,90 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastopt._losses import LOSSES, weigh_targets
+from fastopt._losses import plain_indices, reduce, weigh_targets
+from fastopt._rowwise import ROWWISE
 from fastopt._validation import check_number
-from fastopt.losses.loss import Loss
+from fastopt.losses.loss import Call, Curved, Loss, float_array, real_arrays
 from fastopt.params import Array
 
+NO_INDEX = np.iinfo(np.intp).min  # what no target is
 
-class CrossEntropyLoss(Loss):
+
+class ClassLoss(Loss):
+    """Base class of the losses of rows of scores against one class index each; classes are on axis 1 of more."""
+
+    weight: Array | None = None
+    ignore_index = NO_INDEX
+    _most_dimensions = 32
+
+    def _run(
+        self,
+        kernel: str,
+        inputs: tuple[Any, ...],
+        call: Call,
+        scalars: tuple[float, ...],
+        *,
+        mean_of_weights: bool = True,
+    ) -> tuple[Any, Any]:
+        """Evaluate `kernel`; "mean" divides by the weights of the targets' classes, or by the number of targets."""
+        z = rows_of(inputs[0], "input")
+        classes, shape = self._classes(z)
+        y = indices_of(inputs[1], z.shape, shape)
+        weights = weight_for(self.weight, classes)
+
+        def mass(sample_weights: Array | None, units: int) -> float:
+            return weigh_targets(
+                y, classes, self.ignore_index, weights if mean_of_weights else None, sample_weights, units
+            )
+
+        return reduce(
+            self,
+            ROWWISE[kernel],
+            inputs,
+            (z,),
+            call,
+            shape,
+            classes,
+            mass=mass,
+            targets=(y,),
+            shared=(None if weights is None else weights.astype(z.dtype),),
+            scalars=scalars,
+        )
+
+    def _classes(self, z: Array) -> tuple[int, tuple[int, ...]]:
+        """The number of classes, and the shape of the values."""
+        shape = z.shape
+        if not 1 <= len(shape) <= self._most_dimensions:
+            allowed = "(C,) or (N, C)" if self._most_dimensions == 2 else "(C,), (N, C) or (N, C, d1, ...)"
+            raise ValueError(f"input has shape {shape}; it must be {allowed}")
+        axis = 1 if len(shape) > 1 else 0
+        if shape[axis] == 0:
+            raise ValueError(f"input of shape {shape} has no classes")
+        return shape[axis], shape[:axis] + shape[axis + 1 :]
+
+
+class NLLLoss(ClassLoss):
+    """NLL."""
+
+    def __init__(self, weight: ArrayLike | None = None, ignore_index: int = -100, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        self.weight = class_weight(weight)
+        self.ignore_index = class_index(ignore_index)
+
+    def _evaluate(self, inputs: tuple[Any, ...], call: Call) -> tuple[Any, Any]:
+        return self._run("nll", inputs, call, (self.ignore_index,))
+
+
+NLLLoss2d = NLLLoss
+
+
+class CrossEntropyLoss(Curved, ClassLoss):
     """Cross entropy of softmax(input) against class indices or class probabilities.
 
     With p = softmax(input) over the classes, q the target distribution (one class, or the given probabilities),
@@ -68,74 +140,152 @@ class CrossEntropyLoss(Loss):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(reduction)
-        if weight is not None:
-            weight = np.array(weight, dtype=np.float64)
-            if weight.ndim != 1 or not (np.isfinite(weight) & (weight >= 0)).all():
-                raise ValueError(f"weight must be a vector of finite numbers >= 0, one for each class, not {weight!r}")
-        if not isinstance(ignore_index, int | np.integer) or isinstance(ignore_index, bool):
-            raise TypeError(f"ignore_index must be an int, not {ignore_index!r}")
-        if abs(ignore_index) > np.iinfo(np.intp).max:
-            raise ValueError(f"ignore_index must fit the platform's integers, not {ignore_index}")
         words = "label_smoothing must be between 0.0 and 1.0. Got"
         check_number(label_smoothing, words, "CrossEntropyLoss", "label_smoothing", high=1.0, high_open=False)
-        self.weight = weight
-        self.ignore_index = int(ignore_index)
+        self.weight = class_weight(weight)
+        self.ignore_index = class_index(ignore_index)
         self.label_smoothing = float(label_smoothing)
 
-    def _evaluate(self, input: Array, target: Array, gradient: Array | None) -> Any:
-        soft = target.dtype.kind == "f"
-        if input.ndim == 0:
-            raise ValueError("input has no dimension for the classes: its shape is ()")
-        axis = min(1, input.ndim - 1)
-        classes = input.shape[axis]
-        shape = input.shape[:axis] + input.shape[axis + 1 :]
-        if not soft and target.dtype.kind not in "iu":
-            raise TypeError(f"target has dtype {target.dtype}; it must be class indices (int) or probabilities (float)")
-        if target.shape != (input.shape if soft else shape):
-            kind = "probabilities" if soft else "class indices"
+    def _evaluate(self, inputs: tuple[Any, ...], call: Call) -> tuple[Any, Any]:
+        if np.asarray(inputs[1]).dtype.kind == "f":
+            return self._evaluate_soft("cross_entropy_soft", inputs, call)
+        if self.label_smoothing:
+            return self._run("cross_entropy_smooth", inputs, call, (self.ignore_index, self.label_smoothing))
+        return self._run("cross_entropy", inputs, call, (self.ignore_index,))
+
+    def _soft(self, inputs: tuple[Any, ...]) -> tuple[Array, Array, int, tuple[int, ...]]:
+        """Logits, probabilities, the number of classes and the shape of the values."""
+        z, q = (rows_of(x, name) for x, name in zip(real_arrays(inputs, self._names, 1), self._names, strict=True))
+        classes, shape = self._classes(z)
+        if q.shape != z.shape:
             raise ValueError(
-                f"target has shape {target.shape}; for an input of shape {input.shape}, {kind} have shape "
-                f"{input.shape if soft else shape}"
+                f"target has shape {q.shape}; for an input of shape {z.shape}, probabilities have shape {z.shape}"
             )
-        if classes == 0:
-            raise ValueError(f"input of shape {input.shape} has no classes")
-        if soft and self.ignore_index >= 0:
+        if self.ignore_index >= 0:
             raise ValueError("ignore_index is not supported for floating point target")
-        weights = None if self.weight is None else np.require(self.weight, np.float64, ["C", "A"])
-        if weights is not None and weights.shape != (classes,):
-            raise ValueError(
-                f"weight should be defined either for all {classes} classes or no classes but has shape {weights.shape}"
-            )
-        weight = None if weights is None else weights.astype(input.dtype)
-        smoothing = self.label_smoothing
-        # Kernels take classes last; where they are not, one transposed copy in and one out.
-        inner = axis != input.ndim - 1
-        logits = np.ascontiguousarray(np.moveaxis(input, axis, -1)) if inner else input
-        slope = np.empty_like(logits) if inner and gradient is not None else gradient
-        if soft:
-            q = np.require(np.moveaxis(target, axis, -1), input.dtype, ["C", "A"])
-            value = self._reduce(
-                LOSSES["cross_entropy_soft"],
-                (logits, q),
-                slope,
-                shape=shape,
-                mass=int(np.prod(shape)),
-                shared=(weight,),
-                scalars=(smoothing,),
-            )
+        return z, q, classes, shape
+
+    def _evaluate_soft(self, kernel: str, inputs: tuple[Any, ...], call: Call) -> tuple[Any, Any]:
+        z, q, classes, shape = self._soft(inputs)
+        weights = weight_for(self.weight, classes)
+        return reduce(
+            self,
+            ROWWISE[kernel],
+            inputs,
+            (z, q),
+            call,
+            shape,
+            classes,
+            shared=(None if weights is None else weights.astype(z.dtype),),
+            scalars=(self.label_smoothing,),
+        )
+
+    def _evaluate_curvature(self, inputs: tuple[Any, ...], call: Call) -> Any:
+        if np.asarray(inputs[1]).dtype.kind == "f":
+            z, q, classes, shape = self._soft(inputs)
+            weights = weight_for(self.weight, classes)
+            smooth = (1 - self.label_smoothing) * q + self.label_smoothing / classes
+            axis = min(1, z.ndim - 1)
+            w = 1 if weights is None else weights.reshape(-1, *(1,) * (z.ndim - axis - 1))
+            masses, mass = (w * smooth).sum(axis=axis), None
         else:
-            if target.dtype == np.uint64 and target.size and target.max() > np.iinfo(np.intp).max:
-                raise IndexError(f"Target {target.max()} is out of bounds. (classes are 0 to {classes - 1})")
-            y = np.require(target, np.intp, ["C", "A"])
-            value = self._reduce(
-                LOSSES["cross_entropy"],
-                (logits, y),
-                slope,
-                shape=shape,
-                mass=weigh_targets(y, classes, self.ignore_index, weights),
-                shared=(weight,),
-                scalars=(smoothing, self.ignore_index),
-            )
-        if inner and gradient is not None and slope is not None:
-            gradient[...] = np.moveaxis(slope, -1, axis)
-        return value
+            z = rows_of(inputs[0], "input")
+            classes, shape = self._classes(z)
+            y = indices_of(inputs[1], z.shape, shape)
+            weights = weight_for(self.weight, classes)
+            w = np.ones(classes) if weights is None else weights
+
+            def mass(sample_weights: Array | None, units: int) -> float:
+                return weigh_targets(y, classes, self.ignore_index, weights, sample_weights, units)
+
+            mass(None, 1)
+            kept = y != self.ignore_index
+            own = (1 - self.label_smoothing) * w[np.where(kept, y, 0)] + self.label_smoothing * w.mean()
+            masses = np.where(kept, own, 0)
+        return reduce(
+            self,
+            ROWWISE["softmax_curvature"],
+            inputs,
+            (z,),
+            call,
+            shape,
+            classes,
+            mass=mass,
+            targets=(np.ascontiguousarray(masses, z.dtype),),
+        )[1]
+
+
+class FocalLoss(ClassLoss):
+    """Focal."""
+
+    def __init__(
+        self,
+        weight: ArrayLike | None = None,
+        gamma: float = 2.0,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(reduction)
+        check_number(gamma, "Invalid gamma", "FocalLoss", "gamma", high=64.0, high_open=False)
+        self.weight = class_weight(weight)
+        self.gamma = float(gamma)
+        self.ignore_index = class_index(ignore_index)
+
+    def _evaluate(self, inputs: tuple[Any, ...], call: Call) -> tuple[Any, Any]:
+        whole = math.floor(self.gamma)
+        return self._run("focal", inputs, call, (self.ignore_index, whole, self.gamma - whole))
+
+
+def class_weight(weight: ArrayLike | None) -> Array | None:
+    """A copy of a factor for each class in float64, or None."""
+    if weight is None:
+        return None
+    weight = np.array(weight, dtype=np.float64)
+    if weight.ndim != 1 or not (np.isfinite(weight) & (weight >= 0)).all():
+        raise ValueError(f"weight must be a vector of finite numbers >= 0, one for each class, not {weight!r}")
+    return weight
+
+
+def weight_for(weight: Any, classes: int) -> Array | None:
+    """The weights of so many classes in float64, or None."""
+    if weight is None:
+        return None
+    weight = np.require(weight, np.float64, ["C", "A"])
+    if weight.shape != (classes,):
+        raise ValueError(
+            f"weight should be defined either for all {classes} classes or no classes but has shape {weight.shape}"
+        )
+    return weight  # type: ignore[no-any-return]
+
+
+def class_index(ignore_index: Any) -> int:
+    """`ignore_index` as an int that a target can have."""
+    if not isinstance(ignore_index, int | np.integer) or isinstance(ignore_index, bool):
+        raise TypeError(f"ignore_index must be an int, not {ignore_index!r}")
+    if abs(ignore_index) > np.iinfo(np.intp).max:
+        raise ValueError(f"ignore_index must fit the platform's integers, not {ignore_index}")
+    return int(ignore_index)
+
+
+def rows_of(x: ArrayLike, name: str) -> Array:
+    """`x` as an array that a kernel reads in place if it can: of any strides in two dimensions, else contiguous."""
+    z = float_array(x, name)
+    if z.flags.c_contiguous or (z.ndim == 2 and z.shape[1] != 1):
+        return z
+    return np.ascontiguousarray(z)
+
+
+def indices_of(target: ArrayLike, input_shape: tuple[int, ...], shape: tuple[int, ...]) -> Array:
+    """Class indices as contiguous intp."""
+    if plain_indices(target) and target.shape == shape:  # type: ignore[union-attr]
+        return target  # type: ignore[return-value]
+    y = np.asarray(target)
+    if y.dtype.kind not in "iu":
+        raise TypeError(f"target has dtype {y.dtype}; it must be class indices (int) or probabilities (float)")
+    if y.shape != shape:
+        raise ValueError(
+            f"target has shape {y.shape}; for an input of shape {input_shape}, class indices have shape {shape}"
+        )
+    if y.dtype == np.uint64 and y.size and y.max() > np.iinfo(np.intp).max:
+        raise IndexError(f"Target {y.max()} is out of bounds.")
+    return np.require(y, np.intp, ["C", "A"])

@@ -2,45 +2,151 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-import numpy as np
+from numpy.typing import ArrayLike
 
-from fastopt._losses import LOSSES
-from fastopt.losses.loss import Loss
+from fastopt._validation import check_flag, check_number
+from fastopt.losses.loss import CurvedPointwise, Pointwise, warn_of_broadcast
 from fastopt.params import Array
 
 
-class MSELoss(Loss):
-    """Squared error, (input - target)**2; "mean" divides by the number of elements.
+class Difference(Pointwise):
+    """Base class of torch's losses of input - target, which broadcast with a warning."""
 
-    Parameters
-    ----------
-    reduction : {"mean", "sum", "none"}, default "mean"
+    _broadcast = True
 
-    Notes
-    -----
-    Called with `input`, a float32 or float64 array of any shape, and `target`, real numbers of the same shape.
-    Where torch broadcasts a target of another shape, and warns that this is likely wrong, a ValueError names both
-    shapes: (n, 1) against (n,) is a mistake far more often than a wish. The mean of nothing is NaN, its gradient
-    empty, as in torch.
+    def _common_shape(self, shape: tuple[int, ...], other: tuple[int, ...], name: str) -> tuple[int, ...]:
+        common = super()._common_shape(shape, other, name)
+        warn_of_broadcast(shape, other)
+        return common
 
-    References
-    ----------
-    Gauss, "Theoria combinationis observationum erroribus minimis obnoxiae", 1821.
 
-    Examples
-    --------
-    >>> loss = fo.MSELoss()
-    >>> value, gradient = loss.value_and_grad(np.ones(4), np.full(4, 3.0))
-    >>> value, gradient
-    (4.0, array([-1., -1., -1., -1.]))
-    """
+class L1Loss(Difference):
+    """Absolute error."""
 
-    def _evaluate(self, input: Array, target: Array, gradient: Array | None) -> Any:
-        if target.shape != input.shape:
-            raise ValueError(f"target has shape {target.shape}, the input {input.shape}")
-        if target.dtype.kind not in "fiub":
-            raise TypeError(f"target has dtype {target.dtype}; it must be real numbers")
-        target = np.require(target, input.dtype, ["C", "A"])
-        return self._reduce(LOSSES["mse"], (input, target), gradient, shape=input.shape, mass=input.size)
+    _kernel = "l1"
+
+
+class MSELoss(CurvedPointwise, Difference):
+    """Squared error."""
+
+    _kernel = "mse"
+    _curvature = "mse_curvature"
+
+
+class SmoothL1Loss(Difference):
+    """Smooth l1."""
+
+    def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
+        super().__init__(reduction)
+        check_number(beta, "Invalid beta", "SmoothL1Loss", "beta")
+        self.beta = float(beta)
+
+    @property
+    def _kernel(self) -> str:  # type: ignore[override]
+        return "smooth_l1" if self.beta else "l1"
+
+    def _scalars(self) -> tuple[float, ...]:
+        return (self.beta,)
+
+
+class HuberLoss(CurvedPointwise, Difference):
+    """Huber."""
+
+    _kernel = "huber"
+    _curvature = "huber_curvature"
+
+    def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
+        super().__init__(reduction)
+        check_number(delta, "Invalid delta", "HuberLoss", "delta", low_open=True)
+        self.delta = float(delta)
+
+    def _scalars(self) -> tuple[float, ...]:
+        return (self.delta,)
+
+
+class PinballLoss(Pointwise):
+    """Pinball."""
+
+    _kernel = "pinball"
+
+    def __init__(self, quantile: float = 0.5, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        check_number(quantile, "Invalid quantile", "PinballLoss", "quantile", high=1.0, low_open=True)
+        self.quantile = float(quantile)
+
+    def _scalars(self) -> tuple[float, ...]:
+        return (self.quantile,)
+
+
+class LogCoshLoss(CurvedPointwise):
+    """Log-cosh."""
+
+    _kernel = "log_cosh"
+    _curvature = "log_cosh_curvature"
+
+
+class CauchyLoss(Pointwise):
+    """Cauchy."""
+
+    _kernel = "cauchy"
+
+    def __init__(self, scale: float = 1.0, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        check_number(scale, "Invalid scale", "CauchyLoss", "scale", low_open=True)
+        self.scale = float(scale)
+
+    def _scalars(self) -> tuple[float, ...]:
+        return (self.scale,)
+
+
+class EpsilonInsensitiveLoss(Pointwise):
+    """Epsilon-insensitive."""
+
+    _kernel = "epsilon_insensitive"
+
+    def __init__(self, epsilon: float = 0.1, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        check_number(epsilon, "Invalid epsilon", "EpsilonInsensitiveLoss", "epsilon")
+        self.epsilon = float(epsilon)
+
+    def _scalars(self) -> tuple[float, ...]:
+        return (self.epsilon,)
+
+
+class GaussianNLLLoss(Pointwise):
+    """Gaussian NLL."""
+
+    _kernel = "gaussian_nll"
+    _names = ("input", "var", "target")
+    _gradients = 2
+
+    def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        check_flag(full, "GaussianNLLLoss", "full")
+        check_number(eps, "Invalid eps", "GaussianNLLLoss", "eps", low_open=True)
+        self.full = bool(full)
+        self.eps = float(eps)
+
+    def __call__(  # type: ignore[override]
+        self, input: ArrayLike, target: ArrayLike, var: ArrayLike, *, sample_weight: ArrayLike | None = None
+    ) -> Any:
+        return self._evaluate((input, var, target), (False, None, None, sample_weight))[0]
+
+    def value_and_grad(  # type: ignore[override]
+        self,
+        input: ArrayLike,
+        target: ArrayLike,
+        var: ArrayLike,
+        *,
+        out: tuple[Array, Array] | None = None,
+        grad_output: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> tuple[Any, tuple[Array, Array]]:
+        """As `Loss.value_and_grad`, with the gradients by `input` and by `var`."""
+        return self._evaluate((input, var, target), (True, out, grad_output, sample_weight))
+
+    def _scalars(self) -> tuple[float, ...]:
+        return (self.eps, 0.5 * math.log(2 * math.pi) if self.full else 0.0)
