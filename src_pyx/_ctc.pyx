@@ -114,6 +114,13 @@ cdef inline void exponential(double x, double* m_out, double* e_out) noexcept no
     e_out[0] = k + j if t == t else 0
 
 
+cdef inline void store(const double* part, double* out) noexcept nogil:
+    """A loop of its own for each array: the compiler cannot know that two do not overlap."""
+    cdef Py_ssize_t j
+    for j in range(LANE):
+        out[j] = part[j]
+
+
 cdef inline double fold_lanes(double* lane) noexcept nogil:
     cdef Py_ssize_t j
     for j in range(4):
@@ -128,9 +135,8 @@ cdef inline void emit(const double* x, Py_ssize_t width, double* m, double* e) n
     for i in range(width // LANE):
         for j in range(LANE):
             exponential(x[LANE * i + j], part_m + j, part_e + j)
-        for j in range(LANE):
-            m[LANE * i + j] = part_m[j]
-            e[LANE * i + j] = part_e[j]
+        store(part_m, m + LANE * i)
+        store(part_e, e + LANE * i)
 
 
 cdef inline double softmax(double* x, Py_ssize_t width, double* m, double* e) noexcept nogil:
@@ -155,11 +161,10 @@ cdef inline double softmax(double* x, Py_ssize_t width, double* m, double* e) no
         for j in range(LANE):
             exponential(x[LANE * i + j] - top, part_m + j, part_e + j)
             part[j] = part_m[j] * power(part_e[j])
-        for j in range(LANE):
             lane[j] += part[j]
-            x[LANE * i + j] = part[j]
-            m[LANE * i + j] = part_m[j]
-            e[LANE * i + j] = part_e[j]
+        store(part, x + LANE * i)
+        store(part_m, m + LANE * i)
+        store(part_e, e + LANE * i)
     return fold_lanes(lane)
 
 
@@ -190,12 +195,8 @@ cdef inline void forward(const double* a, Py_ssize_t width, const double* bar, d
             m = label_m[s] * power(label_e[s] - top) + a[s] * power(blank_e[s] - top)
             m += label_m[s - 1] * power(skip - top)
             settle(m * emit_m[s], top + emit_e[s], &part[1][j], &part[3][j])
-        for j in range(LANE):
-            s = LANE * i + j
-            b[s] = part[0][j]
-            b[width + s] = part[1][j]
-            b[2 * width + s] = part[2][j]
-            b[3 * width + s] = part[3][j]
+        for j in range(4):
+            store(part[j], b + j * width + LANE * i)
 
 
 cdef inline double backward(
@@ -238,16 +239,9 @@ cdef inline double backward(
             through[3][j] = top + a[3 * width + s]
             settle(m * emit_m[s], top + emit_e[s], &part[1][j], &part[3][j])
             lane[j] = larger(larger(through[2][j], through[3][j]), lane[j])
-        for j in range(LANE):
-            s = LANE * i + j
-            h[s] = part[0][j]
-            label_m[s] = part[1][j]
-            blank_e[s] = part[2][j]
-            label_e[s] = part[3][j]
-            post[s] = through[0][j]
-            post[width + s] = through[1][j]
-            post[2 * width + s] = through[2][j]
-            post[3 * width + s] = through[3][j]
+        for j in range(4):
+            store(part[j], h + j * stride + LANE * i)
+            store(through[j], post + j * width + LANE * i)
     for j in range(4):
         lane[j] = larger(lane[j + 4], lane[j])
     top = larger(larger(lane[0], lane[1]), larger(lane[2], lane[3]))
@@ -260,8 +254,7 @@ cdef inline double backward(
             lane[j] += post[s] * power(post[2 * width + s] - top)
             part[0][j] = post[width + s] * power(post[3 * width + s] - top)
             voiced[j] += part[0][j]
-        for j in range(LANE):
-            post[LANE * i + j] = part[0][j]
+        store(part[0], post + LANE * i)
     silence[0] = fold_lanes(lane)
     return silence[0] + fold_lanes(voiced)
 
