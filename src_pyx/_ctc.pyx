@@ -283,7 +283,7 @@ cdef hot ctc(const real* x, real* dx, const job_t* job, Py_ssize_t n, double* sc
     cdef bint possible
 
     for i in range(stride):
-        bar[i] = 0 if 0 < i < size and label[i] != label[i - 1] else NEVER
+        bar[i] = 0 if 0 < i < size and label[i] != label[i - 1] else -INFINITY
     for i in range(2 * width):
         row[i] = 0
         row[2 * width + i] = NEVER
