@@ -289,7 +289,7 @@ cdef hot ctc(const real* x, real* dx, const job_t* job, Py_ssize_t n, double* sc
         row[2 * width + i] = NEVER
     row[0] = 1
     row[2 * width] = 0
-    for i in range(size if not job.logits else classes, width if not job.logits else wide):
+    for i in range(max(width, wide)):
         scores[i] = -INFINITY
     for t in range(length):
         z = <const real*> (<const char*> x + t * job.time_step)

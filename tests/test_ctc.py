@@ -230,7 +230,7 @@ def test_ctc_agrees_with_torch(steps, items, classes, longest, blank, flat, redu
 @pytest.mark.parametrize("scale", [1, 30, 1e3, 1e4])
 @pytest.mark.parametrize("from_logits", [False, True])
 def test_long_and_improbable_sequences_are_exact(from_logits, scale):
-    """Each step rounds 4 times and the numbers it reads; e to their power has the relative error of half an ulp of these."""
+    """A step rounds 8 times at most, and a score minus the largest, below 2 span, by half an ulp, before its exp."""
     rng = np.random.default_rng(6)
     x = scale * rng.standard_normal((60, 5))
     labels = rng.integers(1, 5, 12)
@@ -241,7 +241,7 @@ def test_long_and_improbable_sequences_are_exact(from_logits, scale):
         slope = slope + np.frompyfunc(mpmath.exp, 1, 1)(log_p) if from_logits else slope
         span = float(np.abs(x).max() if from_logits else 0)
         ours, gradient = CTCLoss(reduction="sum", from_logits=from_logits).value_and_grad(x, labels, 60, 12)
-        bound = EPS * (8 * 60 + 2 * 60 * span)
+        bound = EPS * (8 * 60 + 60 * span)
         assert abs(ours - value) < bound + 2 * EPS * abs(float(value))
         assert np.abs((gradient - slope).astype(float)).max() < 2 * bound
 

@@ -59,8 +59,7 @@ class CTCLoss(Loss):
     refuses it.
 
     The recursion works with probabilities that have exponents of their own, in double for float32 too: it neither
-    underflows nor rounds as sums of logarithms do. Beside the gradient it needs 6 doubles per step and label for each
-    thread.
+    underflows nor rounds as sums of logarithms do. Beside the gradient each thread needs 48 T (S + 2) bytes.
 
     References
     ----------
@@ -173,7 +172,8 @@ class CTCLoss(Loss):
         labels = _integers(targets, "targets")
         if labels.ndim not in (1, 2) or (labels.ndim == 2 and len(labels) != items):
             raise ValueError(
-                f"targets has shape {labels.shape}; for {items} items it must be ({items}, S), or 1-d, one after the other"
+                f"targets has shape {labels.shape}; for {items} items it must be ({items}, S), "
+                "or 1-d, one item after the other"
             )
         lengths = _lengths(input_lengths, "input_lengths", items)
         sizes = _lengths(target_lengths, "target_lengths", items)
