@@ -3,14 +3,14 @@
 
 The facade has checked dtypes and shapes; lengths and labels are checked here, on copies nobody else can change.
 """
-# Design: a probability is m 2**e, two doubles, e an integer. Probabilities of long sequences leave the range of a double;
-# logarithms cost three exponentials and a logarithm per state and step, and the rounding of numbers of the size of the
-# loss, and one scale for all states of a step loses those that are small now and decide later. Here the products and
-# sums of the recursion are those of ordinary doubles, the powers of two that align them are exact, and a step costs
-# some thirty branch-free operations per state. One exponential is left for each class and step.
+# Design: a probability is m 2**e, two doubles, e an integer. Probabilities of long sequences leave the range of a
+# double; logarithms cost three exponentials and a logarithm per state and step, and the rounding of numbers of the size
+# of the loss; and one scale for all states of a step loses those that are small now and decide later. Here products and
+# sums are those of ordinary doubles, the powers of two that align them are exact, and a step costs some thirty
+# branch-free operations per state. One exponential is left for each label and step, or class and step of logits.
 #
 # States: blank i comes before label i, blank S after the last one. Both kinds lie in lanes of their own, padded to
-# whole vectors with lanes whose emission is 0. The last lane is always of that kind, and its emission holds the blank's.
+# whole vectors with lanes whose emission is 0. The last lane is always such a one; its emission holds the blank's.
 # A row of the forward recursion is six arrays of `width` lanes: m of blanks, m of labels, e of blanks, e of labels,
 # m of emissions, e of emissions.
 from cpython.pycapsule cimport PyCapsule_GetPointer
