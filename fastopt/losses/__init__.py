@@ -2,6 +2,7 @@
 
 from fastopt.losses.classification import CrossEntropyLoss, FocalLoss, NLLLoss, NLLLoss2d
 from fastopt.losses.counts import HalfGammaLoss, HalfPoissonLoss, HalfTweedieLoss, PoissonNLLLoss
+from fastopt.losses.ctc import CTCLoss
 from fastopt.losses.embedding import CosineEmbeddingLoss, DiceLoss, TripletMarginLoss
 from fastopt.losses.loss import Loss
 from fastopt.losses.margin import (
@@ -31,6 +32,7 @@ from fastopt.losses.regression import (
 __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
+    "CTCLoss",
     "CauchyLoss",
     "CosineEmbeddingLoss",
     "CrossEntropyLoss",

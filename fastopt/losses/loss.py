@@ -89,25 +89,32 @@ class Loss:
 
     def _weights(self, sample_weight: ArrayLike, shape: tuple[int, ...]) -> Array:
         """The weights of the samples, one for each index of the first axis of `shape`."""
-        weights = np.require(sample_weight, np.float64, ["C", "A"])
+        weights = np.asarray(sample_weight)
+        if weights.dtype.kind not in "fiub":
+            raise TypeError(f"sample_weight has dtype {weights.dtype}; it must be real numbers")
         if not shape:
             raise ValueError("sample_weight needs samples: an input whose first axis counts them")
         if weights.shape != shape[:1]:
-            raise ValueError(f"sample_weight has shape {weights.shape}; one number for each sample has {shape[:1]}")
+            raise ValueError(f"sample_weight has shape {weights.shape}; it must be {shape[:1]}, one for each sample")
+        weights = np.array(weights, np.float64)
         if not (np.isfinite(weights) & (weights >= 0)).all():
-            raise ValueError("sample_weight must be finite and >= 0")
+            raise ValueError("sample_weight must be finite numbers >= 0")
         return weights
 
     def _cotangent(self, grad_output: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        cotangent = np.require(grad_output, dtype, ["C", "A"])
+        """A factor for each value."""
+        cotangent = np.asarray(grad_output)
+        if cotangent.dtype.kind not in "fiub":
+            raise TypeError(f"grad_output has dtype {cotangent.dtype}; it must be real numbers")
         if cotangent.shape != shape:
-            raise ValueError(f"grad_output has shape {cotangent.shape}, the values {shape}")
-        return cotangent
+            raise ValueError(f"grad_output has shape {cotangent.shape}, the value {shape}")
+        return np.require(cotangent, dtype, ["C", "A"])
 
-    def _number(self, grad_output: ArrayLike) -> float:
+    def _number(self, grad_output: Any) -> float:
+        """A factor for the one value."""
         number = np.asarray(grad_output)
-        if number.shape != () or number.dtype.kind not in "fiu":
-            raise ValueError(f"grad_output must be a number where the value is one, not {grad_output!r}")
+        if number.shape != () or number.dtype.kind not in "fiub":
+            raise TypeError(f"grad_output must be a number, as the value is one, not {grad_output!r}")
         return float(number)
 
     def _outs(self, given: tuple[Any, ...], dtype: np.dtype[Any], call: Call) -> tuple[Array, ...]:
