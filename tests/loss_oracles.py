@@ -38,6 +38,7 @@ def weighted(weight, x):
 
 def times(a, b):
     """a * b, where 0 * inf = 0."""
+    a = np.asarray(a)
     return np.where((a == 0) & np.isinf(b) | (b == 0) & np.isinf(a), 0, a * b)
 
 
@@ -250,11 +251,6 @@ class BCEWithLogitsLoss(Elementwise):
         return scaled((scaled(y, self.pos_weight) + 1 - y) * expit(z) * expit(-z), self.weight)
 
 
-def poisson(z, y):
-    """exp(z) - y z, inf at inf."""
-    return np.where(z.real == inf, inf, np.exp(z) - times(y, z))
-
-
 @dataclass
 class PoissonNLLLoss(Elementwise):
     """exp(z) - y z, or z - y log(z + eps); `full` adds Stirling's log y! where y > 1."""
@@ -265,7 +261,8 @@ class PoissonNLLLoss(Elementwise):
     reduction: str = "mean"
 
     def value(self, z, y):
-        losses = poisson(z, y) if self.log_input else z - times(y, np.log(z + self.eps))
+        losses = np.exp(z) - times(y, z) if self.log_input else z - times(y, np.log(z + self.eps))
+        losses = np.where(z.real == inf, inf, losses)
         if self.full:
             losses = losses + np.where(y > 1, xlogy(y, y) - y + np.log(2 * pi * y) / 2, 0)
         return losses
@@ -318,7 +315,7 @@ class KLDivLoss(Elementwise):
     def _weights(self, losses, inputs, sample_weight):
         weights, total = super()._weights(losses, inputs, sample_weight)
         if self.reduction == "batchmean":
-            total = np.shape(inputs[0])[0] if sample_weight is None else np.sum(sample_weight)
+            total = len(np.atleast_1d(inputs[0])) if sample_weight is None else np.sum(sample_weight)
         return weights, total
 
 
@@ -498,12 +495,12 @@ class SigmoidFocalLoss(Elementwise):
 
 @dataclass
 class HalfPoissonLoss(Elementwise):
-    """exp(z) - y z."""
+    """exp(z) - y z, inf at inf."""
 
     reduction: str = "mean"
 
     def value(self, z, y):
-        return poisson(z, y)
+        return np.where(z.real == inf, inf, np.exp(z) - times(y, z))
 
     def slope(self, z, y):
         return np.exp(z) - y
@@ -539,8 +536,9 @@ class HalfTweedieLoss(Elementwise):
     reduction: str = "mean"
 
     def _difference(self, z, y, first, second, left):
-        a = first * np.exp((2 - self.power) * z)
-        b = second * times(y, np.exp((1 - self.power) * z))
+        """first exp((2 - p) z) - second y exp((1 - p) z)."""
+        a = first * np.exp(times(2 - self.power, z))
+        b = second * times(y, np.exp(times(1 - self.power, z)))
         both = np.isinf(a) & np.isinf(b) & (a == b)
         return np.where(both, np.where(z.real > 0, inf, left), a - b)
 
@@ -865,7 +863,7 @@ class DiceLoss(Loss):
         z, y = widened(input), widened(target)
         p = expit(z) if self.from_logits else z
         axes = tuple(range(min(1, z.ndim - 1), z.ndim))
-        product, both = ((x).sum(axes, keepdims=True) for x in (p * y, p + y))
+        product, both = (x.sum(axes, keepdims=True) for x in (p * y, p + y))
         return p, y, 2 * product + self.smooth, both + self.smooth
 
     def losses(self, input, target):
@@ -875,7 +873,7 @@ class DiceLoss(Loss):
 
     def pullback(self, g, input, target):
         p, y, above, below = self._terms(input, target)
-        slope = np.where(below == 0, 0, above / below**2 - 2 * y / below)
+        slope = np.where(below == 0, 0, (above / below - 2 * y) / below)
         if self.from_logits:
             slope = slope * expit(widened(input)) * expit(-widened(input))
         return (weighted(g.reshape(g.shape + (1,) * (p.ndim - g.ndim)), slope),)
@@ -980,10 +978,11 @@ class CTCLoss(Loss):
             loss = self._loss(log_p, labels)
             if loss == inf or g.flat[n] == 0:
                 continue
-            backward = self._forward(log_p[::-1], labels[::-1])[::-1, ::-1]
+            alpha = self._forward(log_p, labels)
+            beta = self._forward(log_p[::-1], labels[::-1])[::-1, ::-1]
             for t in range(len(log_p)):
                 emitted = log_p[t, labels]
-                both = self._forward(log_p, labels)[t] + backward[t] - np.where(emitted == -inf, 0, emitted)
+                both = alpha[t] + beta[t] - np.where(emitted == -inf, 0, emitted)  # either has read time t
                 posterior = np.zeros(log_p.shape[-1])
                 np.add.at(posterior, labels, np.exp(both + loss))
                 probability = np.exp(log_p[t]) if self.from_logits else 0
@@ -1074,7 +1073,7 @@ class AdaptiveLogSoftmaxWithLoss(Loss):
 
     def losses(self, input, target, *params):
         log_p = self.log_prob(input, *params)
-        return -weighted(hot(target, self.n_classes), log_p.reshape(*np.shape(target), -1)).sum(-1)
+        return -weighted(hot(target, self.n_classes), log_p.reshape(*np.shape(target), self.n_classes)).sum(-1)
 
     def pullback(self, g, input, target, *params):
         head, bias, tails = self._split(params)

@@ -3,8 +3,8 @@
 import itertools
 import math
 
-import numpy as np
 import loss_oracles
+import numpy as np
 import pytest
 
 import fastopt as fo
