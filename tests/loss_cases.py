@@ -129,7 +129,7 @@ def bce(kind, **options_of_shape):
         for weights in product(*options_of_shape.values()):
             rng = seeded()
             row = {
-                name: None if weight is None else rng.random(shape[len(shape) - weight :]) * 3
+                name: None if weight is None else np.array(3 * rng.random(shape[len(shape) - weight :]))
                 for name, weight in zip(options_of_shape, weights, strict=True)
             }
             cases.append((row, (kind(rng, shape), share(rng, shape))))
@@ -444,7 +444,7 @@ def ctc():
     cases += [(row, (log_p, targets, short, lengths)) for row in grid]
     for row in options(blank=(1, 3), from_logits=(False, True)):
         cases.append((row, (log_p, np.where(targets == row["blank"], 0, targets), ends, lengths)))
-    cases += [(row, (log_p[:, 0], targets[0], np.array(12), np.array(3))) for row in grid[:2]]
+    cases += [(row, (log_p[:, 0], targets[0, :3], np.array(12), np.array(3))) for row in grid[:2]]
     cases.append(({}, (log_p[:1, :1], targets[:1, :1], np.array([1]), np.array([1]))))
     cases.append(({}, (log_p[:, :0], targets[:0], ends[:0], lengths[:0])))
     cases.append(({}, (log_p, targets, ends, np.zeros(5, int))))
