@@ -23,7 +23,7 @@ class Family(NamedTuple):
     """One class: its cases, and what a test must know to make its own."""
 
     cases: list  # (options, inputs)
-    draw: Callable  # (rng, n) -> inputs of about n elements in total
+    draw: Callable  # (rng, n) -> inputs, the first of about n elements
     options: Mapping = MappingProxyType({})  # which the inputs of `draw` need
     differentiable: tuple = (0,)  # inputs with a gradient; those beyond the last input do not count
     integer: tuple = ()  # inputs of indices or lengths
@@ -92,7 +92,7 @@ def options(**values):
 def inputs(kinds, *shapes):
     rng = seeded()
     shapes = shapes * len(kinds) if len(shapes) == 1 else shapes
-    return tuple(kind(rng, shape) for kind, shape in zip(kinds, shapes, strict=True))
+    return tuple(np.array(kind(rng, shape)) for kind, shape in zip(kinds, shapes, strict=True))
 
 
 def elementwise(*kinds, grid=({},), exact=(), broadcast=(), limits=(), also=(), **facts):
@@ -331,7 +331,7 @@ def of_rows(kinds, grid, shapes=ROWS, batch_only=()):
 
 def ten(*kinds):
     """Rows of ten."""
-    return lambda rng, n: tuple(kind(rng, (max(1, n // (10 * len(kinds))), 10)) for kind in kinds)
+    return lambda rng, n: tuple(kind(rng, (max(1, n // 10), 10)) for kind in kinds)
 
 
 def soft_margin():
@@ -632,7 +632,12 @@ BITS = [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]
 LOGITS = [[1.0, 2.0], [2.0, 2.0], [3.0, 4.0], [4.0, 5.0]]
 PROBABILITIES = (1 / (1 + np.exp(-np.array(LOGITS)))).tolist()
 ENTROPIES = [[0.3133, 2.1269], [0.1269, 2.1269], [3.0486, 0.0181], [4.0181, 0.0067]]
-TRIPLED = [[0.9398, 2.1269], [0.3808, 2.1269], [3.0486, 0.0545], [4.0181, 0.0201]]
+TRIPLED = [  # the positive terms three times: the course shows no numbers
+    [0.9398, 2.1269],
+    [0.3808, 2.1269],
+    [3.0486, 0.0544],
+    [4.0181, 0.0201],
+]
 ONES = [[1.0, 1.0], [1.0, 1.0]]
 SQUARE = [[0.0, 1.0], [2.0, 3.0]]
 WORKED = [  # class, options, inputs, value, digits after the point

@@ -50,7 +50,7 @@ def expit(z):
 
 def softplus(z):
     """log(1 + exp(z))."""
-    return positive(z) + np.log1p(np.exp(-magnitude(z)))
+    return np.where(z.real < 0, 0, z) + np.log1p(np.exp(-magnitude(z)))
 
 
 def log_sum_exp(z):
@@ -1088,7 +1088,7 @@ class AdaptiveLogSoftmaxWithLoss(Loss):
         for i, (down, up) in enumerate(tails):
             h = x @ down.T
             p = np.exp(log_softmax(h @ up.T))
-            by_up = times(g * (cluster == i + 1)[:, None], p - hot(y - self.cutoffs[i], len(up)))
+            by_up = weighted(g * (cluster == i + 1)[:, None], p - hot(y - self.cutoffs[i], len(up)))
             by_h = product(by_up, up.T)
             by_x = by_x + product(by_h, down.T)
             grads += [product(by_h.T, x.T), product(by_up.T, h.T)]
