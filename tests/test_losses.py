@@ -3,8 +3,8 @@
 import itertools
 import math
 
+import loss_oracles
 import numpy as np
-import oracles
 import pytest
 
 import fastopt as fo
@@ -15,7 +15,7 @@ REDUCTIONS = ("mean", "sum", "none")
 
 def test_every_loss_has_an_oracle():
     for name in LOSSES:
-        assert hasattr(oracles, name), f"tests/oracles.py lacks {name}"
+        assert hasattr(loss_oracles, name), f"tests/loss_oracles.py lacks {name}"
 
 
 def cross_entropy_cases():
@@ -77,7 +77,7 @@ def cast(options, z, y, dtype):
 @pytest.mark.parametrize(("name", "options", "z", "y"), CASES)
 def test_loss_follows_its_oracle(name, options, z, y, reduction, dtype):
     options, z, y = cast(options, z, y, dtype)
-    oracle = getattr(oracles, name)(**options, reduction=reduction)
+    oracle = getattr(loss_oracles, name)(**options, reduction=reduction)
     loss = getattr(fo, name)(**options, reduction=reduction)
     with np.errstate(invalid="ignore"):
         value, gradient = oracle(z, y), oracle.grad(z, y)
