@@ -355,7 +355,8 @@ def reduce(
         else:
             outs = loss._outs(given, arrays[0].dtype, call)
             gradients = tuple([
-                out if out.shape == x.shape else np.empty(x.shape, x.dtype) for out, x in zip(outs, arrays)
+                out.reshape(x.shape) if out.size == x.size else np.empty(x.shape, x.dtype)
+                for out, x in zip(outs, arrays)
             ])
     total = sweep(
         kernels, values, gradients + (None,) * scratch, arrays, targets, shared, scalars, n, width, scale, factors,
@@ -363,7 +364,7 @@ def reduce(
     )
     if gradients is not outs:
         for out, full in zip(outs, gradients):
-            if full is not out:
+            if full.size != out.size:
                 loss._sum_to(full, out)
     if values is None:
         values = total if reduction == "sum" else total / divisor if divisor != 0 else NAN

@@ -278,7 +278,7 @@ cdef hot poisson_rate(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
         r = z[i] + eps
-        value[i] = z[i] - times(y[i], log_(r))
+        value[i] = z[i] - (times(y[i], log_(r)) if z[i] < <real> INFINITY else <real> 0)
         dz[i] = scale * (<real> 1 - y[i] / r)
     if k[OWN] != 0:
         add_stirling(value, y, n)
@@ -311,6 +311,9 @@ cdef hot gamma_curvature(real** b, Py_ssize_t n, const double* k) noexcept nogil
         h[i] = scale * times(y[i], exp_(-z[i]))
 
 
+# Tweedie's exponentials, exp((2 - p) z) and y exp((1 - p) z), may both overflow: the larger is their factor, and the
+# ratio of the other is e = exp(-|z|).
+
 cdef hot tweedie(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     """exp((2 - p) z)/(2 - p) - y exp((1 - p) z)/(1 - p); k = ..., p."""
     cdef real* value = b[0]
@@ -320,13 +323,15 @@ cdef hot tweedie(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     cdef real scale = <real> k[SCALE]
     cdef real one = <real> (1 - k[OWN])
     cdef real two = <real> (2 - k[OWN])
-    cdef real a, c
+    cdef real e, factor, u, v
     cdef Py_ssize_t i
     for i in range(n):
-        a = exp_(two * z[i])
-        c = times(y[i], exp_(one * z[i]))
-        value[i] = a / two - c / one
-        dz[i] = scale * (a - c)
+        e = exp_(-abs_(z[i]))
+        factor = exp_(z[i] * (two if z[i] > 0 else one))
+        u = <real> 1 if z[i] > 0 else e
+        v = y[i] * e if z[i] > 0 else y[i]
+        value[i] = times(u / two - v / one, factor)
+        dz[i] = scale * times(u - v, factor)
 
 
 cdef hot tweedie_curvature(real** b, Py_ssize_t n, const double* k) noexcept nogil:
@@ -338,10 +343,14 @@ cdef hot tweedie_curvature(real** b, Py_ssize_t n, const double* k) noexcept nog
     cdef real scale = <real> k[SCALE]
     cdef real one = <real> (1 - k[OWN])
     cdef real two = <real> (2 - k[OWN])
+    cdef real e, u, v
     cdef Py_ssize_t i
     for i in range(n):
+        e = exp_(-abs_(z[i]))
+        u = <real> 1 if z[i] > 0 else e
+        v = y[i] * e if z[i] > 0 else y[i]
         value[i] = 0
-        h[i] = scale * (two * exp_(two * z[i]) - one * times(y[i], exp_(one * z[i])))
+        h[i] = scale * times(two * u - one * v, exp_(z[i] * (two if z[i] > 0 else one)))
 
 
 cdef hot exp_mse(real** b, Py_ssize_t n, const double* k) noexcept nogil:

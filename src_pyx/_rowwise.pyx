@@ -646,7 +646,7 @@ cdef hot dice(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     cdef const real* y
     cdef real* p
     cdef double above, below
-    cdef real first, second
+    cdef real first, second, e
     cdef Py_ssize_t i, c
     for i in range(n):
         z = b[2] + i * <Py_ssize_t> k[STRIDE]
@@ -664,7 +664,11 @@ cdef hot dice(real** b, Py_ssize_t n, const double* k) noexcept nogil:
         first = <real> (-2 * k[SCALE] / below)
         second = <real> (k[SCALE] * above / below / below)
         for c in range(width):
-            p[c] = (first * y[c] + second) * (p[c] * (<real> 1 - p[c]) if from_logits else <real> 1)
+            p[c] = first * y[c] + second
+        if from_logits:
+            for c in range(width):
+                e = exp_(-abs_(z[c]))
+                p[c] = p[c] * (e / ((<real> 1 + e) * (<real> 1 + e)))
 
 
 ROWWISE = {

@@ -34,7 +34,7 @@ class ClassLoss(Loss):
         mean_of_weights: bool = True,
     ) -> tuple[Any, Any]:
         """Evaluate `kernel`; "mean" divides by the weights of the targets' classes, or by the number of targets."""
-        z = rows_of(inputs[0], "input")
+        z = in_place(float_array(inputs[0], "input"))
         classes, shape = self._classes(z)
         y = indices_of(inputs[1], z.shape, shape)
         weights = weight_for(self.weight, classes)
@@ -155,7 +155,7 @@ class CrossEntropyLoss(Curved, ClassLoss):
 
     def _soft(self, inputs: tuple[Any, ...]) -> tuple[Array, Array, int, tuple[int, ...]]:
         """Logits, probabilities, the number of classes and the shape of the values."""
-        z, q = (rows_of(x, name) for x, name in zip(real_arrays(inputs, self._names, 1), self._names, strict=True))
+        z, q = map(in_place, real_arrays(inputs, self._names, 1))
         classes, shape = self._classes(z)
         if q.shape != z.shape:
             raise ValueError(
@@ -189,7 +189,7 @@ class CrossEntropyLoss(Curved, ClassLoss):
             w = 1 if weights is None else weights.reshape(-1, *(1,) * (z.ndim - axis - 1))
             masses, mass = (w * smooth).sum(axis=axis), None
         else:
-            z = rows_of(inputs[0], "input")
+            z = in_place(float_array(inputs[0], "input"))
             classes, shape = self._classes(z)
             y = indices_of(inputs[1], z.shape, shape)
             weights = weight_for(self.weight, classes)
@@ -267,12 +267,16 @@ def class_index(ignore_index: Any) -> int:
     return int(ignore_index)
 
 
-def rows_of(x: ArrayLike, name: str) -> Array:
-    """`x` as an array that a kernel reads in place if it can: of any strides in two dimensions, else contiguous."""
-    z = float_array(x, name)
+def in_place(z: Array) -> Array:
+    """`z` as a kernel can read it: of any strides in two dimensions, else contiguous."""
     if z.flags.c_contiguous or (z.ndim == 2 and z.shape[1] != 1):
         return z
     return np.ascontiguousarray(z)
+
+
+def as_rows(z: Array) -> Array:
+    """`z` with at most two dimensions, the last as it is, to be read in place if it can be."""
+    return in_place(z if z.ndim <= 2 else np.ascontiguousarray(z).reshape(-1, z.shape[-1]))
 
 
 def indices_of(target: ArrayLike, input_shape: tuple[int, ...], shape: tuple[int, ...]) -> Array:

@@ -10,27 +10,26 @@ from numpy.typing import ArrayLike
 from fastopt._losses import reduce
 from fastopt._rowwise import ROWWISE
 from fastopt._validation import check_flag, check_number
-from fastopt.losses.classification import rows_of
+from fastopt.losses.classification import as_rows
 from fastopt.losses.loss import Call, Loss, float_array, real_arrays
 from fastopt.params import Array
 
 
-def common_rows(inputs: tuple[Any, ...], names: tuple[str, ...]) -> tuple[Array, ...]:
-    """Rows of one shape, (D,) or (N, D), and one dtype; what broadcasts to it is read in place."""
+def common_rows(inputs: tuple[Any, ...], names: tuple[str, ...]) -> tuple[tuple[int, ...], tuple[Array, ...]]:
+    """The shape of the values, and rows of one length and dtype; two dimensions that broadcast are read in place."""
     arrays = [float_array(x, name) for x, name in zip(inputs, names, strict=True)]
     for x, name in zip(arrays, names, strict=True):
         if x.dtype != arrays[0].dtype:
             raise TypeError(f"{name} has dtype {x.dtype}, the {names[0]} {arrays[0].dtype}")
-        if x.ndim not in (1, 2):
-            raise ValueError(f"{name} has shape {x.shape}; it must be (D,) or (N, D)")
     try:
         shape = np.broadcast_shapes(*(x.shape for x in arrays))
     except ValueError:
         shape = ()
     if not shape or shape[-1] == 0 or any(x.ndim != len(shape) for x in arrays):
         shapes = ", ".join(f"{name} {x.shape}" for x, name in zip(arrays, names, strict=True))
-        raise ValueError(f"rows of one length D >= 1 are needed, but the shapes are {shapes}")
-    return tuple(rows_of(np.broadcast_to(x, shape), name) for x, name in zip(arrays, names, strict=True))
+        raise ValueError(f"rows of one length D >= 1 and as many dimensions are needed, but the shapes are {shapes}")
+    spread = (x if x.shape == shape else np.broadcast_to(x, shape) for x in arrays)
+    return shape[:-1], tuple(as_rows(x) for x in spread)
 
 
 class TripletMarginLoss(Loss):
@@ -44,7 +43,7 @@ class TripletMarginLoss(Loss):
     ) -> None:
         super().__init__(reduction)
         check_number(margin, "Invalid margin", "TripletMarginLoss", "margin", low_open=True)
-        if not p == np.inf:
+        if p != np.inf:
             check_number(p, "Invalid p", "TripletMarginLoss", "p", low_open=True)
         check_number(eps, "Invalid eps", "TripletMarginLoss", "eps")
         check_flag(swap, "TripletMarginLoss", "swap")
@@ -72,14 +71,14 @@ class TripletMarginLoss(Loss):
         return self._evaluate((anchor, positive, negative), (True, out, grad_output, sample_weight))
 
     def _evaluate(self, inputs: tuple[Any, ...], call: Call) -> tuple[Any, Any]:
-        arrays = common_rows(inputs, self._names)
+        shape, arrays = common_rows(inputs, self._names)
         return reduce(
             self,
             ROWWISE["triplet"],
             inputs,
             arrays,
             call,
-            arrays[0].shape[:-1],
+            shape,
             arrays[0].shape[-1],
             scalars=(self.margin, self.eps, self.p, self.swap),
             scratch=2,
@@ -116,8 +115,9 @@ class CosineEmbeddingLoss(Loss):
         return self._evaluate((input1, input2, target), (True, out, grad_output, sample_weight))
 
     def _evaluate(self, inputs: tuple[Any, ...], call: Call) -> tuple[Any, Any]:
-        arrays = common_rows(inputs[:2], self._names[:2])
-        shape = arrays[0].shape[:-1]
+        shape, arrays = common_rows(inputs[:2], self._names[:2])
+        if len(shape) > 1:
+            raise ValueError(f"inputs of {len(shape) + 1} dimensions; they must be (D,) or (N, D)")
         y = np.asarray(inputs[2])
         if y.dtype.kind not in "fiub":
             raise TypeError(f"target has dtype {y.dtype}; it must be real numbers")
@@ -151,9 +151,7 @@ class DiceLoss(Loss):
         if y.shape != z.shape:
             raise ValueError(f"target has shape {y.shape}, the input {z.shape}")
         shape = z.shape[:1] if z.ndim > 1 else ()
-        rows = tuple(
-            rows_of(x if x.ndim == 2 else np.ascontiguousarray(x).reshape(*shape, -1), "input") for x in (z, y)
-        )
+        rows = tuple(as_rows(x if x.ndim == 2 else np.ascontiguousarray(x).reshape(*shape, -1)) for x in (z, y))
         return reduce(
             self,
             ROWWISE["dice"],

@@ -161,7 +161,7 @@ class Curved(Loss):
 
 
 class Pointwise(Loss):
-    """Base class of the losses of one element each: a kernel of the same name, its scalars, the domain of its arguments."""
+    """Base class of the losses of one element each: a kernel, its scalars, the domain of its arguments."""
 
     _kernel = ""
     _broadcast = False  # as torch does
@@ -189,7 +189,7 @@ class Pointwise(Loss):
             **self._extra(inputs, arrays),
         )
 
-    def _extra(self, inputs: tuple[Any, ...], arrays: tuple[Array, ...]) -> dict[str, Any]:  # noqa: ARG002
+    def _extra(self, inputs: tuple[Any, ...], arrays: tuple[Array, ...]) -> dict[str, Any]:
         """What else `reduce` must know."""
         return {}
 

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 from fastopt._losses import reduce
 from fastopt._rowwise import ROWWISE
 from fastopt._validation import check_number
-from fastopt.losses.classification import ClassLoss, class_weight, rows_of, weight_for
-from fastopt.losses.loss import Call, Loss, Pointwise, real_arrays
+from fastopt.losses.classification import ClassLoss, as_rows, class_weight, weight_for
+from fastopt.losses.loss import Call, Loss, Pointwise, float_array, real_arrays
 from fastopt.params import Array
 
 
@@ -110,29 +110,19 @@ class MultiMarginLoss(ClassLoss):
         return self._run("multi_margin", inputs, call, (self.margin, self.p), mean_of_weights=False)
 
 
-class MultiLabel(Loss):
-    """Base class of the losses of rows of scores against rows of as many targets."""
-
-    def _rows(self, inputs: tuple[Any, ...]) -> tuple[Array, Array]:
-        z, y = np.asarray(inputs[0]), np.asarray(inputs[1])
-        if z.ndim not in (1, 2) or 0 in z.shape[z.ndim - 1 :]:
-            raise ValueError(f"input has shape {z.shape}; it must be (C,) or (N, C), with at least one class")
-        if y.shape != z.shape:
-            raise ValueError(f"target has shape {y.shape}, the input {z.shape}")
-        return z, y
-
-
-class MultiLabelMarginLoss(MultiLabel):
+class MultiLabelMarginLoss(Loss):
     """Multi-label margin."""
 
     def _evaluate(self, inputs: tuple[Any, ...], call: Call) -> tuple[Any, Any]:
-        _, target = self._rows(inputs)
-        z = rows_of(inputs[0], "input")
-        y = labels_of(target, z.shape[-1])
-        return reduce(self, ROWWISE["multilabel_margin"], inputs, (z, y), call, z.shape[:-1], z.shape[-1], scratch=1)
+        z = float_array(inputs[0], "input")
+        if z.ndim not in (1, 2) or z.shape[-1] == 0:
+            raise ValueError(f"input has shape {z.shape}; it must be (C,) or (N, C), with at least one class")
+        y = labels_of(inputs[1], z.shape)
+        rows = (as_rows(z), y)
+        return reduce(self, ROWWISE["multilabel_margin"], inputs, rows, call, z.shape[:-1], z.shape[-1], scratch=1)
 
 
-class MultiLabelSoftMarginLoss(MultiLabel):
+class MultiLabelSoftMarginLoss(Loss):
     """Multi-label soft margin."""
 
     def __init__(self, weight: ArrayLike | None = None, reduction: str = "mean") -> None:
@@ -140,14 +130,17 @@ class MultiLabelSoftMarginLoss(MultiLabel):
         self.weight = class_weight(weight)
 
     def _evaluate(self, inputs: tuple[Any, ...], call: Call) -> tuple[Any, Any]:
-        self._rows(inputs)
-        z, y = (rows_of(x, name) for x, name in zip(real_arrays(inputs, self._names, 1), self._names, strict=True))
+        z, y = real_arrays(inputs, self._names, 1)
+        if z.ndim == 0 or z.shape[-1] == 0:
+            raise ValueError(f"input has shape {z.shape}; it must be (..., C), with at least one class")
+        if y.shape != z.shape:
+            raise ValueError(f"target has shape {y.shape}, the input {z.shape}")
         weight = weight_for(self.weight, z.shape[-1])
         return reduce(
             self,
             ROWWISE["multilabel_soft_margin"],
             inputs,
-            (z, y),
+            (as_rows(z), as_rows(y)),
             call,
             z.shape[:-1],
             z.shape[-1],
@@ -156,11 +149,14 @@ class MultiLabelSoftMarginLoss(MultiLabel):
         )
 
 
-def labels_of(target: Array, classes: int) -> Array:
+def labels_of(target: ArrayLike, shape: tuple[int, ...]) -> Array:
     """Rows of labels as contiguous intp, each -1 or a class."""
-    if target.dtype.kind not in "iu":
-        raise TypeError(f"target has dtype {target.dtype}; it must be class indices (int)")
-    if target.size and not (target.min() >= -1 and target.max() < classes):
-        bad = target[(target < -1) | (target >= classes)]
-        raise IndexError(f"Target {bad.flat[0]} is out of bounds. (classes are 0 to {classes - 1}, -1 ends a row)")
-    return np.require(target, np.intp, ["C", "A"])
+    y = np.asarray(target)
+    if y.dtype.kind not in "iu":
+        raise TypeError(f"target has dtype {y.dtype}; it must be class indices (int)")
+    if y.shape != shape:
+        raise ValueError(f"target has shape {y.shape}, the input {shape}")
+    if y.size and not (y.min() >= -1 and y.max() < shape[-1]):
+        bad = y[(y < -1) | (y >= shape[-1])]
+        raise IndexError(f"Target {bad.flat[0]} is out of bounds. (classes are 0 to {shape[-1] - 1}, -1 ends a row)")
+    return np.require(y, np.intp, ["C", "A"])

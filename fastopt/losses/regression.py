@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
+from fastopt._losses import outside
 from fastopt._validation import check_flag, check_number
 from fastopt.losses.loss import CurvedPointwise, Pointwise, warn_of_broadcast
 from fastopt.params import Array
@@ -133,7 +135,7 @@ class GaussianNLLLoss(Pointwise):
     def __call__(  # type: ignore[override]
         self, input: ArrayLike, target: ArrayLike, var: ArrayLike, *, sample_weight: ArrayLike | None = None
     ) -> Any:
-        return self._evaluate((input, var, target), (False, None, None, sample_weight))[0]
+        return self._evaluate((input, self._column(input, var), target), (False, None, None, sample_weight))[0]
 
     def value_and_grad(  # type: ignore[override]
         self,
@@ -146,7 +148,28 @@ class GaussianNLLLoss(Pointwise):
         sample_weight: ArrayLike | None = None,
     ) -> tuple[Any, tuple[Array, Array]]:
         """As `Loss.value_and_grad`, with the gradients by `input` and by `var`."""
-        return self._evaluate((input, var, target), (True, out, grad_output, sample_weight))
+        column = self._column(input, var)
+        if column is var:
+            return self._evaluate((input, var, target), (True, out, grad_output, sample_weight))
+        if out is not None:
+            out = (out[0], np.asarray(out[1])[..., None])
+        value, (slope, of_column) = self._evaluate((input, column, target), (True, out, grad_output, sample_weight))
+        return value, (slope, of_column[..., 0])
+
+    def _column(self, input: ArrayLike, var: ArrayLike) -> ArrayLike:
+        """A variance that all of a row share, as a column."""
+        shape, own = np.shape(input), np.shape(var)
+        return np.asarray(var)[..., None] if own != shape and own == shape[:-1] else var
+
+    def _common_shape(self, shape: tuple[int, ...], other: tuple[int, ...], name: str) -> tuple[int, ...]:
+        differ = [b for a, b in zip(shape, other, strict=True) if a != b] if len(shape) == len(other) else []
+        if name == "var" and differ == [1]:
+            return shape
+        return super()._common_shape(shape, other, name)
+
+    def _check(self, *arrays: Array) -> None:
+        if outside(arrays[1], 0.0, np.inf) and (arrays[1] < 0).any():
+            raise ValueError(f"var has negative entry/entries: the least is {np.nanmin(arrays[1])}")
 
     def _scalars(self) -> tuple[float, ...]:
         return (self.eps, 0.5 * math.log(2 * math.pi) if self.full else 0.0)
