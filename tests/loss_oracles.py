@@ -62,10 +62,14 @@ def log_sum_exp(z):
 
 def log_softmax(z):
     """Over the last axis. One logit of inf has all the probability; two, or nothing but -inf, have no limit: nan."""
-    shifted = z - z.real.max(-1, keepdims=True, initial=-inf)
+    if z.size == 0:
+        return z
+    largest = z.real.argmax(-1)[..., None]
+    shifted = z - np.take_along_axis(z, largest, -1)
     infinite = z.real == inf
     shifted = np.where(infinite & (infinite.sum(-1, keepdims=True) == 1), 0, shifted)
-    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    others = np.where(largest == np.arange(z.shape[-1]), 0, np.exp(shifted))
+    return shifted - np.log1p(others.sum(-1, keepdims=True))
 
 
 def unbroadcast(grad, shape):
