@@ -373,10 +373,10 @@ def cosine():
     ]
 
 
-KINKED_TRIPLETS = (  # anchor, positive, negative: at the kink for margin 1, a tie of swap, nothing but zeros
-    np.array([[0.0, 0.0], [-1.0, 0.0], [0.0, 0.0]]),
-    np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0]]),
-    np.array([[2.0, 0.0], [0.0, 0.0], [0.0, 0.0]]),
+KINKED_TRIPLETS = (  # anchor, positive, negative: the kink of margin 1, a tie of swap, zeros, a tie of the largest
+    np.array([[0.0, 0.0], [-1.0, 0.0], [0.0, 0.0], [0.0, 0.0]]),
+    np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0], [1.0, -1.0]]),
+    np.array([[2.0, 0.0], [0.0, 0.0], [0.0, 0.0], [0.5, 0.0]]),
 )
 
 

@@ -357,6 +357,19 @@ def test_gradient_is_the_slope_of_the_value(case):
                 assert min(sides) - 1e-5 < ours < max(sides) + 1e-5
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "z", "y", "expected"),
+    [
+        ("PinballLoss", {"quantile": 0.25}, [1.0], [1.0], [-0.25]),
+        ("EpsilonInsensitiveLoss", {"epsilon": 0.5}, [0.5, -0.5, 0.75], [0.0] * 3, [0, 0, 1]),
+        ("EpsilonInsensitiveLoss", {"epsilon": 0.0}, [0.0], [0.0], [0]),
+        ("HingeLoss", {"margin": 0.5}, [0.5, -0.5, 0.75], [1.0, -1.0, 1.0], [-1, 1, 0]),
+    ],
+)
+def test_slope_at_a_kink_that_torch_does_not_know(name, options, z, y, expected):
+    assert_array_equal(getattr(loss_oracles, name)(**options, reduction="sum").grad(np.array(z), np.array(y)), expected)
+
+
 CURVED = [
     case
     for case in CASES
