@@ -102,17 +102,13 @@ class Loss:
         """Weights of the samples, shaped to be broadcast to the losses."""
         return s.reshape(s.shape + (1,) * (losses.ndim - s.ndim))
 
-    def total(self, s, *inputs):
-        """What the mean divides by; `s` has the shape of the losses."""
-        return (s * self.counts(*inputs)).sum()
-
     def _weights(self, losses, inputs, sample_weight):
         """What multiplies each loss, and what the sum of these is divided by."""
         s = np.ones(()) if sample_weight is None else widened(sample_weight)
         s = np.broadcast_to(self.spread(s, losses, *inputs), losses.shape)
         if self.reduction in ("none", "sum"):
             return s, 1.0
-        return s * self.shares(*inputs), self.total(s, *inputs)
+        return s * self.shares(*inputs), (s * self.counts(*inputs)).sum()
 
     @np.errstate(all="ignore")
     def __call__(self, *inputs, sample_weight=None):
