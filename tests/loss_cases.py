@@ -323,7 +323,7 @@ def multi_label(rng, shape):
     return np.where(np.arange(shape[-1]) == stop, -1, y)
 
 
-def of_rows(kinds, grid, shapes=ROWS, batch_only=()):
+def of_rows(kinds, grid, shapes=ROWS):
     """Cases of inputs that all have the shape of the first: the first options at all shapes, the others at two."""
     cases = [(grid[0], inputs(kinds, shape)) for shape in shapes]
     return cases + [(row, inputs(kinds, shape)) for row in grid[1:] for shape in ((7, 3), (5,))]
@@ -373,10 +373,10 @@ def cosine():
     ]
 
 
-KINKED_TRIPLETS = (  # anchor, positive, negative: at the kink for margin 1, a tie of swap, nothing but zeros
-    np.array([[0.0, 0.0], [-1.0, 0.0], [0.0, 0.0]]),
-    np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0]]),
-    np.array([[2.0, 0.0], [0.0, 0.0], [0.0, 0.0]]),
+KINKED_TRIPLETS = (  # anchor, positive, negative: the kink of margin 1, a tie of swap, zeros, a tie of the largest
+    np.array([[0.0, 0.0], [-1.0, 0.0], [0.0, 0.0], [0.0, 0.0]]),
+    np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0], [1.0, -1.0]]),
+    np.array([[2.0, 0.0], [0.0, 0.0], [0.0, 0.0], [0.5, 0.0]]),
 )
 
 

@@ -62,10 +62,14 @@ def log_sum_exp(z):
 
 def log_softmax(z):
     """Over the last axis. One logit of inf has all the probability; two, or nothing but -inf, have no limit: nan."""
-    shifted = z - z.real.max(-1, keepdims=True, initial=-inf)
+    if z.size == 0:
+        return z
+    largest = z.real.argmax(-1)[..., None]
+    shifted = z - np.take_along_axis(z, largest, -1)
     infinite = z.real == inf
     shifted = np.where(infinite & (infinite.sum(-1, keepdims=True) == 1), 0, shifted)
-    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    others = np.where(largest == np.arange(z.shape[-1]), 0, np.exp(shifted))
+    return shifted - np.log1p(others.sum(-1, keepdims=True))
 
 
 def unbroadcast(grad, shape):
@@ -98,17 +102,13 @@ class Loss:
         """Weights of the samples, shaped to be broadcast to the losses."""
         return s.reshape(s.shape + (1,) * (losses.ndim - s.ndim))
 
-    def total(self, s, *inputs):
-        """What the mean divides by; `s` has the shape of the losses."""
-        return (s * self.counts(*inputs)).sum()
-
     def _weights(self, losses, inputs, sample_weight):
         """What multiplies each loss, and what the sum of these is divided by."""
         s = np.ones(()) if sample_weight is None else widened(sample_weight)
         s = np.broadcast_to(self.spread(s, losses, *inputs), losses.shape)
         if self.reduction in ("none", "sum"):
             return s, 1.0
-        return s * self.shares(*inputs), self.total(s, *inputs)
+        return s * self.shares(*inputs), (s * self.counts(*inputs)).sum()
 
     @np.errstate(all="ignore")
     def __call__(self, *inputs, sample_weight=None):
