@@ -196,3 +196,446 @@ def test_loss_agrees_with_torch(case, reduction, dtype):
     close(ours, expected, case, dtype)
     for slope, theirs in zip(many(slopes), gradients, strict=True):
         close(slope, theirs, case, dtype)
+
+
+GRADIENT = ("value", "gradient", "hessian")
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", GLM)
+def test_loss_agrees_with_scikit_learn(case, dtype):
+    case = cast(case, dtype)
+    theirs, scale = SKLEARN[case.name](**case.options)
+    z, y = case.inputs
+    weight = np.random.default_rng(3).random(len(z)).astype(dtype)
+    loss = made(case, "none", dtype)
+    value, gradient = loss.value_and_grad(z, y, sample_weight=weight)
+    expected, slopes = theirs.loss_gradient(y, z, weight)
+    close(value, scale * expected, case, dtype)
+    close(gradient, scale * slopes, case, dtype)
+    if hasattr(loss, "hessian_diag") and case.name != "HuberLoss":  # scikit-learn's is made up, for its trees
+        close(
+            loss.hessian_diag(z, y, sample_weight=weight), scale * theirs.gradient_hessian(y, z, weight)[1], case, dtype
+        )
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradient_is_the_slope_of_the_value(name):
+    """Fourth-order differences: their error is h**4 of the fifth derivative, plus eps of the value over h."""
+    family = FAMILIES[name]
+    case = CASES[0]._replace(name=name, options=family.options, inputs=family.draw(np.random.default_rng(4), 20))
+    loss = made(case, "sum", np.float64)
+    parameters = list(loss.parameters().values()) if len(case.inputs) > family.calls else []
+    arrays = [*called(case), *parameters]  # the very arrays, to be moved
+    _, gradients = loss.value_and_grad(*called(case))
+    h = 1e-4
+    for i, gradient in zip(differentiable(case), many(gradients), strict=True):
+        for at in np.ndindex(arrays[i].shape):
+            there, values = arrays[i][at], []
+            for shift in (-2, -1, 1, 2):
+                arrays[i][at] = there + shift * h
+                values.append(loss(*called(case)))
+            arrays[i][at] = there
+            slope = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * h)
+            size = max(1.0, np.abs(gradient).max())
+            assert abs(slope - gradient[at]) < 1e-8 * size + 4e-16 * abs(values[0]) / h
+
+
+@pytest.mark.parametrize(("name", "options", "inputs", "expected", "digits"), WORKED)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_worked_numbers_of_a_course(name, options, inputs, expected, digits, dtype):
+    arrays = [np.array(x) for x in inputs]
+    arrays = [x.astype(dtype) if x.dtype.kind == "f" else x for x in arrays]
+    value = getattr(fo, name)(**options)(*arrays)
+    assert_array_equal(np.round(np.asarray(value, float), digits), expected)
+
+
+# Memory and threads.
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", LOSSES)
+def test_same_bits_for_any_threads(name, dtype):
+    family = FAMILIES[name]
+    case = CASES[0]._replace(name=name, options=family.options, inputs=family.draw(np.random.default_rng(5), 700_000))
+    case = cast(case, dtype)
+    loss = made(case, "mean", dtype)
+    before = fo.get_num_threads()
+    try:
+        fo.set_num_threads(1)
+        value, gradient = loss.value_and_grad(*called(case))
+        for threads in (2, 3, 7):
+            fo.set_num_threads(threads)
+            again, slope = loss.value_and_grad(*called(case))
+            assert again == value
+            for ours, first in zip(many(slope), many(gradient), strict=True):
+                assert_array_equal(ours, first)
+    finally:
+        fo.set_num_threads(before)
+
+
+def lies(x):
+    """The same numbers, elsewhere and otherwise in memory."""
+    raw = np.zeros(x.nbytes + 1, np.uint8)[1:].view(x.dtype).reshape(x.shape)
+    raw[...] = x
+    yield raw
+    yield np.asfortranarray(x)
+    yield x.astype(x.dtype.newbyteorder())
+    if x.ndim:
+        yield np.repeat(x, 2, axis=0)[::2]
+        yield np.repeat(x, 2, axis=-1)[..., ::2]
+        yield x[::-1].copy()[::-1]
+        padded = np.full((*x.shape[:-1], x.shape[-1] + 3), 7, x.dtype)
+        padded[..., 1:-2] = x
+        yield padded[..., 1:-2]
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    yield frozen
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", LOSSES)
+def test_same_bits_for_any_memory(name, dtype):
+    family = FAMILIES[name]
+    cases = [case for case in HERE if case.name == name and 0 < case.inputs[0].size <= 400][-3:]
+    cases.append(
+        CASES[0]._replace(name=name, options=family.options, inputs=family.draw(np.random.default_rng(6), 300))
+    )
+    for case in cases:
+        case = cast(case, dtype)
+        loss = made(case, "mean", dtype)
+        value, gradient = quietly(loss.value_and_grad, *called(case))
+        for i, x in enumerate(called(case)):
+            for other in lies(np.asarray(x)):
+                inputs = [*called(case)]
+                inputs[i] = other
+                before = other.copy()
+                again, slope = quietly(loss.value_and_grad, *inputs)
+                assert_array_equal(other, before)
+                assert_array_equal(again, value)
+                for ours, first in zip(many(slope), many(gradient), strict=True):
+                    assert_array_equal(ours, first)
+
+
+def test_classes_on_axis_1_are_read_and_written_in_place():
+    rng = np.random.default_rng(7)
+    for shape in ((3, 40, 5), (2, 1500, 3), (1, 7, 2000), (40, 2, 3, 1)):
+        z, y = rng.standard_normal(shape), rng.integers(0, shape[1], shape[:1] + shape[2:])
+        value, gradient = fo.CrossEntropyLoss().value_and_grad(z, y)
+        rows = np.ascontiguousarray(np.moveaxis(z, 1, -1)).reshape(-1, shape[1])
+        again, slopes = fo.CrossEntropyLoss().value_and_grad(rows, y.ravel())
+        assert value == again
+        assert_array_equal(np.moveaxis(gradient, 1, -1).reshape(-1, shape[1]), slopes)
+    rows = rng.standard_normal((700, 12))[::-1, 1:-1]
+    columns = np.asfortranarray(rows)
+    y = rng.integers(0, 10, 700)
+    for loss in (fo.CrossEntropyLoss(), fo.FocalLoss(), fo.MultiMarginLoss(), fo.NLLLoss()):
+        expected = loss.value_and_grad(rows.copy(), y)
+        for z in (rows, columns):
+            value, gradient = loss.value_and_grad(z, y)
+            assert value == expected[0]
+            assert_array_equal(gradient, expected[1])
+
+
+def test_targets_of_every_integer_dtype_are_read():
+    z = np.random.default_rng(0).standard_normal((5, 3))
+    for loss in (fo.CrossEntropyLoss(), fo.NLLLoss(), fo.FocalLoss(), fo.MultiMarginLoss()):
+        expected = loss(z, np.array([0, 1, 2, 1, 0]))
+        for code in "bBhHiIlLqQ":
+            assert loss(z, np.array([0, 1, 2, 1, 0], code)) == expected
+
+
+# What does not fit.
+
+Z, Y = np.ones((2, 3)), np.zeros(2, int)
+FAULTS = [  # a call, its error, its words
+    (lambda: fo.MSELoss(reduction="avg"), ValueError, "Invalid reduction: 'avg'"),
+    (
+        lambda: fo.MSELoss()(np.ones((3, 2)), np.ones(3)),
+        ValueError,
+        r"target has shape \(3,\), the input \(3, 2\): these",
+    ),
+    (
+        lambda: fo.MSELoss()(np.ones((3, 1)), np.ones(3)),
+        UserWarning,
+        r"target size \(\(3,\)\) that is different to the",
+    ),
+    (lambda: fo.MSELoss()(np.ones(3, int), np.ones(3)), TypeError, "input has dtype int64"),
+    (lambda: fo.MSELoss()(np.ones(3, np.float16), np.ones(3)), TypeError, "input has dtype float16"),
+    (lambda: fo.MSELoss()(np.ones(3), np.ones(3, complex)), TypeError, "target has dtype complex128"),
+    (lambda: fo.PinballLoss()(np.ones((3, 1)), np.ones(3)), ValueError, r"target has shape \(3,\), the input \(3, 1\)"),
+    (
+        lambda: fo.KLDivLoss(reduction="batchmean")(np.ones(3), np.ones(2)),
+        ValueError,
+        r"shape \(2,\), the input \(3,\)",
+    ),
+    (lambda: fo.MSELoss(reduction="batchmean"), ValueError, "Invalid reduction: 'batchmean'"),
+    (lambda: fo.SmoothL1Loss(beta=-1), ValueError, "Invalid beta: -1"),
+    (lambda: fo.HuberLoss(delta=0), ValueError, "Invalid delta: 0"),
+    (lambda: fo.PinballLoss(quantile=1.0), ValueError, "Invalid quantile: 1.0"),
+    (lambda: fo.CauchyLoss(scale=0), ValueError, "Invalid scale: 0"),
+    (lambda: fo.EpsilonInsensitiveLoss(epsilon=-1), ValueError, "Invalid epsilon: -1"),
+    (lambda: fo.HalfTweedieLoss(power=0.5), ValueError, "Invalid power: 0.5"),
+    (lambda: fo.HalfTweedieLoss(power="1"), TypeError, "Invalid power"),
+    (lambda: fo.SigmoidFocalLoss(alpha=2), ValueError, "Invalid alpha: 2"),
+    (lambda: fo.FocalLoss(gamma=-1), ValueError, "Invalid gamma: -1"),
+    (lambda: fo.KLDivLoss(log_target=1), TypeError, "True or False for log_target"),
+    (lambda: fo.MultiMarginLoss(p=3), ValueError, "Invalid p: 3"),
+    (lambda: fo.TripletMarginLoss(margin=0), ValueError, "Invalid margin: 0"),
+    (lambda: fo.TripletMarginLoss(p=0), ValueError, "Invalid p: 0"),
+    (lambda: fo.DiceLoss(smooth=-1), ValueError, "Invalid smooth: -1"),
+    (lambda: fo.HalfGammaLoss()(np.ones(2), np.array([1.0, 0])), ValueError, "needs targets > 0, finite; got 0.0"),
+    (lambda: fo.HalfPoissonLoss()(np.ones(2), np.array([1, -1])), ValueError, "needs targets >= 0, finite; got -1.0"),
+    (lambda: fo.HalfTweedieLoss()(np.ones(1), np.array([np.nan])), ValueError, "needs targets >= 0, finite; got nan"),
+    (
+        lambda: fo.BCELoss()(np.array([0.5, 1.5]), np.ones(2)),
+        ValueError,
+        "input should be between 0 and 1, but one is 1.5",
+    ),
+    (
+        lambda: fo.BCELoss()(np.ones(2), np.array([0, -1])),
+        ValueError,
+        "target should be between 0 and 1, but one is -1",
+    ),
+    (lambda: fo.BCELoss(weight=np.ones(2))(np.ones(3), np.ones(3)), ValueError, r"weight has shape \(2,\), which does"),
+    (lambda: fo.BCEWithLogitsLoss(pos_weight=np.ones(2))(Z, Z), ValueError, r"pos_weight has shape \(2,\), which does"),
+    (lambda: fo.BCEWithLogitsLoss(weight=[np.inf]), ValueError, "weight must be finite"),
+    (lambda: fo.GaussianNLLLoss()(Z, Z, -Z), ValueError, "var has negative entry"),
+    (lambda: fo.GaussianNLLLoss()(Z, Z, np.ones(2)[:0]), ValueError, r"var has shape \(0,\), the input \(2, 3\)"),
+    (
+        lambda: fo.MarginRankingLoss()(Z, Z.astype(np.float32), Z),
+        TypeError,
+        "input2 has dtype float32, the input1 float64",
+    ),
+    (lambda: fo.CrossEntropyLoss(label_smoothing=1.1), ValueError, "label_smoothing must be between 0.0 and 1.0"),
+    (lambda: fo.CrossEntropyLoss(weight=[[1.0]]), ValueError, "weight must be a vector"),
+    (lambda: fo.CrossEntropyLoss(weight=[1, -1]), ValueError, "finite numbers >= 0"),
+    (lambda: fo.CrossEntropyLoss(ignore_index=1.0), TypeError, "ignore_index must be an int"),
+    (lambda: fo.CrossEntropyLoss(ignore_index=2**70), ValueError, "ignore_index must fit"),
+    (
+        lambda: fo.CrossEntropyLoss(weight=[1, 2])(Z, Y),
+        ValueError,
+        "either for all 3 classes or no classes but has shape",
+    ),
+    (
+        lambda: fo.NLLLoss()(Z, np.ones(3, int)),
+        ValueError,
+        r"\(3,\); for an input of shape \(2, 3\), class indices .* \(2,\)",
+    ),
+    (lambda: fo.CrossEntropyLoss()(Z, np.ones(2)), ValueError, r"probabilities have shape \(2, 3\)"),
+    (lambda: fo.CrossEntropyLoss()(Z, np.ones(2, bool)), TypeError, "target has dtype bool"),
+    (lambda: fo.CrossEntropyLoss()(Z, np.array([0, 4])), IndexError, "Target 4 is out of bounds. .classes are 0 to 2"),
+    (lambda: fo.FocalLoss()(Z, np.array([-1, 0])), IndexError, "Target -1 is out of bounds."),
+    (lambda: fo.MultiMarginLoss()(Z, np.array([0, 3])), IndexError, "Target 3 is out of bounds."),
+    (lambda: fo.MultiMarginLoss()(np.ones((2, 3, 4)), np.ones((2, 4), int)), ValueError, r"must be \(C,\) or \(N, C\)"),
+    (lambda: fo.MultiLabelMarginLoss()(Z, np.full((2, 3), 3)), IndexError, "Target 3 is out of bounds."),
+    (lambda: fo.MultiLabelMarginLoss()(Z, np.full((2, 3), -2)), IndexError, "Target -2 is out of bounds."),
+    (lambda: fo.MultiLabelMarginLoss()(Z, Y), ValueError, r"target has shape \(2,\), the input \(2, 3\)"),
+    (lambda: fo.MultiLabelSoftMarginLoss()(Z, Y), ValueError, r"target has shape \(2,\), the input \(2, 3\)"),
+    (lambda: fo.CrossEntropyLoss()(np.ones((2, 0)), np.ones(2, int)), ValueError, "no classes"),
+    (lambda: fo.CrossEntropyLoss()(np.array(1.0), np.array(0)), ValueError, r"input has shape \(\); it must be \(C,\)"),
+    (lambda: fo.CrossEntropyLoss(ignore_index=0)(Z, Z), ValueError, "ignore_index is not supported for floating point"),
+    (
+        lambda: fo.NLLLoss()(Z, np.array([2**64 - 100, 0], np.uint64)),
+        IndexError,
+        "Target 18446744073709551516 is out of",
+    ),
+    (
+        lambda: fo.TripletMarginLoss()(Z, Z, np.ones((2, 4))),
+        ValueError,
+        r"anchor \(2, 3\), positive \(2, 3\), negative \(2, 4\)",
+    ),
+    (
+        lambda: fo.CosineEmbeddingLoss()(Z, Z, np.ones(3)),
+        ValueError,
+        r"target has shape \(3,\); inputs of shape \(2, 3\)",
+    ),
+    (lambda: fo.DiceLoss()(Z, np.ones(6)), ValueError, r"target has shape \(6,\), the input \(2, 3\)"),
+    (
+        lambda: fo.MSELoss()(Z, Z, sample_weight=np.ones(3)),
+        ValueError,
+        r"sample_weight has shape \(3,\); it must be \(2,\)",
+    ),
+    (lambda: fo.MSELoss()(Z, Z, sample_weight=[1, -1]), ValueError, "sample_weight must be finite numbers >= 0"),
+    (lambda: fo.MSELoss()(Z, Z, sample_weight=[1j, 1]), TypeError, "sample_weight has dtype complex128"),
+    (lambda: fo.CrossEntropyLoss()(Z[0], 1, sample_weight=[1]), ValueError, "sample_weight needs samples"),
+    (
+        lambda: fo.MSELoss().value_and_grad(Z, Z, grad_output=Z),
+        TypeError,
+        "grad_output must be a number, as the value is",
+    ),
+    (
+        lambda: fo.MSELoss("none").value_and_grad(Z, Z, grad_output=2.0),
+        ValueError,
+        r"grad_output has shape \(\), the value",
+    ),
+    (
+        lambda: fo.MSELoss("none").value_and_grad(Z, Z, grad_output=1j * Z),
+        TypeError,
+        "grad_output has dtype complex128",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "words"), FAULTS)
+def test_bad_arguments_are_refused_in_words(call, error, words):
+    with pytest.raises(error, match=words):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("out", "error", "words"),
+    [
+        (lambda z, y: np.ones((2, 2)), ValueError, r"out has shape \(2, 2\), the input \(2, 3\)"),
+        (lambda z, y: np.ones((2, 3), np.float32), TypeError, "out has dtype float32, the input float64"),
+        (lambda z, y: np.ones((3, 2)).T, ValueError, "out must be C-contiguous"),
+        (lambda z, y: np.broadcast_to(1.0, (2, 3)), ValueError, "out must be C-contiguous, aligned and writeable"),
+        (lambda z, y: z, ValueError, "out shares memory"),
+        (lambda z, y: y.view(float)[:6].reshape(2, 3), ValueError, "out shares memory"),
+        (lambda z, y: [1.0], TypeError, "out must be a NumPy array, not list"),
+    ],
+)
+def test_a_bad_out_is_refused(out, error, words):
+    y = np.zeros(16, int)
+    z = np.ones((2, 3))
+    for loss in (fo.CrossEntropyLoss(), fo.NLLLoss(), fo.MultiMarginLoss()):
+        with pytest.raises(error, match=words):
+            loss.value_and_grad(z, y[:2], out=out(z, y))
+        assert (z == 1).all()
+        assert (y == 0).all()
+
+
+def test_a_tuple_of_outs_is_checked_one_by_one():
+    loss, x = fo.MarginRankingLoss(), np.ones(3)
+    for out, error, words in (
+        (np.ones(3), TypeError, "out must be a tuple of 2 arrays"),
+        ((np.ones(3),), TypeError, "out must be a tuple of 2 arrays"),
+        ((np.ones(3), np.ones(4)), ValueError, r"out has shape \(4,\), the input2 \(3,\)"),
+        ((x, np.ones(3)), ValueError, "out shares memory"),
+    ):
+        with pytest.raises(error, match=words):
+            loss.value_and_grad(np.zeros(3), np.zeros(3), x, out=out)
+    one = np.full(3, 5.0)
+    with pytest.raises(ValueError, match="out shares memory"):
+        loss.value_and_grad(np.zeros(3), np.zeros(3), x, out=(one, one))
+    assert (one == 5).all()
+
+
+def test_an_error_leaves_out_alone():
+    for loss, z, y in (
+        (fo.CrossEntropyLoss(), Z, np.array([0, 3])),
+        (fo.BCELoss(), Z, 2 * Z),
+        (fo.HalfGammaLoss(), Z, -Z),
+        (fo.MultiLabelMarginLoss(), Z, np.array([[0, 1, 2], [0, 1, 3]])),
+    ):
+        out = np.full((2, 3), 5.0)
+        with pytest.raises((IndexError, ValueError)):
+            loss.value_and_grad(z, y, out=out)
+        assert (out == 5).all()
+
+
+SHAPE = st.lists(st.integers(0, 4), max_size=3).map(tuple)
+NUMBERS = st.sampled_from([0.0, 1.0, -1.0, 0.5, 1e300, -1e-320, math.inf, -math.inf, math.nan, 2.0, 7.0])
+
+
+@st.composite
+def arrays(draw):
+    shape = draw(SHAPE)
+    dtype = draw(st.sampled_from([np.float32, np.float64, np.int64, np.int8, np.uint64, bool, complex, object]))
+    size = math.prod(shape)
+    with np.errstate(all="ignore"):
+        if dtype in (np.float32, np.float64, complex, object):
+            numbers = draw(st.lists(NUMBERS, min_size=size, max_size=size))
+        else:
+            numbers = draw(st.lists(st.integers(0, 5), min_size=size, max_size=size))
+        return np.array(numbers).astype(dtype).reshape(shape)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_arguments_are_computed_with_or_refused(name, data):
+    """Never another error, never anything written to an argument."""
+    family = FAMILIES[name]
+    drawn = family.draw(np.random.default_rng(data.draw(st.integers(0, 9))), 20)
+    inputs = [np.asarray(x) if data.draw(st.booleans()) else data.draw(arrays()) for x in drawn[: family.calls]]
+    before = [x.copy() for x in inputs]
+    reduction = {} if len(family.reductions) == 1 else {"reduction": data.draw(st.sampled_from(family.reductions))}
+    loss = getattr(fo, name)(**family.options, **reduction)
+    weight = data.draw(st.one_of(st.none(), arrays()))
+    factor = data.draw(st.one_of(st.none(), arrays()))
+    try:
+        value, gradient = quietly(loss.value_and_grad, *inputs, sample_weight=weight, grad_output=factor)
+    except (TypeError, ValueError, IndexError) as error:
+        assert str(error)
+    else:
+        assert np.shape(value) == () or reduction.get("reduction") == "none"
+        for i, g in zip(family.differentiable, many(gradient), strict=False):
+            if i < family.calls:
+                assert g.shape == np.shape(inputs[i])
+    for x, y in zip(inputs, before, strict=True):
+        assert_array_equal(x, y)
+
+
+# Faults that once were.
+
+
+def test_a_nan_is_not_hidden():
+    for name in LOSSES:
+        family = FAMILIES[name]
+        inputs = [np.array(x) for x in family.draw(np.random.default_rng(8), 60)]
+        loss = getattr(fo, name)(**family.options)
+        inputs[0].flat[7] = np.nan
+        if name == "BCELoss":
+            continue  # refuses it
+        value, gradient = loss.value_and_grad(*inputs[: family.calls])
+        assert np.isnan(value), name
+        assert np.isnan(many(gradient)[0]).any(), name
+
+
+def test_an_ignored_row_hides_its_nan():
+    z = np.zeros((3, 40))
+    z[1] = np.nan
+    for columns in (3, 40):
+        for loss in (fo.CrossEntropyLoss(), fo.CrossEntropyLoss(label_smoothing=0.1), fo.FocalLoss(), fo.NLLLoss()):
+            value, gradient = loss.value_and_grad(z[:, :columns], np.array([0, -100, 2]))
+            assert math.isfinite(value)
+            assert np.isfinite(gradient).all()
+
+
+def test_an_ignored_class_still_takes_part_in_the_softmax():
+    assert fo.CrossEntropyLoss(ignore_index=0)(np.zeros((2, 4)), np.array([0, 1])) == pytest.approx(math.log(4))
+
+
+def test_a_cross_entropy_near_0_is_right_to_the_last_digits():
+    for gap in (30.0, 60.0, 300.0):
+        z = np.array([[gap, 0.0, 0.0]])
+        value, gradient = fo.CrossEntropyLoss().value_and_grad(z, np.array([0]))
+        exact = np.log1p(2 * np.exp(-gap))
+        assert_allclose(value, exact, rtol=8 * np.finfo(float).eps)
+        assert_allclose(gradient, [[-2 * np.exp(-gap), np.exp(-gap), np.exp(-gap)]], rtol=1e-12)
+
+
+@pytest.mark.parametrize("ignored", [2**53 + 1, np.iinfo(np.intp).max, -(2**62) - 1])
+def test_an_ignored_index_no_double_can_hold_is_ignored(ignored):
+    loss = fo.CrossEntropyLoss(ignore_index=ignored)
+    value, gradient = loss.value_and_grad(np.zeros((2, 3)), np.array([ignored, 0]))
+    assert value == pytest.approx(math.log(3))
+    assert (gradient[0] == 0).all()
+
+
+def test_a_weight_assigned_later_is_read_as_it_is():
+    loss = fo.CrossEntropyLoss(weight=np.ones(3))
+    for weight in (np.ones(3, np.float32), np.array([1.0, 9, 1, 9, 1, 9])[::2]):
+        loss.weight = weight
+        assert loss(np.zeros((2, 3)), np.array([0, 2])) == pytest.approx(math.log(3))
+    loss.reduction = "bogus"
+    with pytest.raises(ValueError, match="Invalid reduction: 'bogus'"):
+        loss(np.zeros((2, 3)), np.array([0, 2]))
+
+
+def test_label_smoothing_boundaries_from_both_sides():
+    fo.CrossEntropyLoss(label_smoothing=1.0)
+    with pytest.raises(ValueError, match=r"label_smoothing in \[0, 1\]"):
+        fo.CrossEntropyLoss(label_smoothing=np.nextafter(1.0, 2))

@@ -235,7 +235,7 @@ def float_array(x: ArrayLike, name: str) -> Array:
     if native(x):
         return x  # type: ignore[return-value]
     x = np.asarray(x)
-    if x.dtype not in (np.float32, np.float64):
+    if x.dtype.kind != "f" or x.dtype.itemsize not in (4, 8):
         raise TypeError(f"{name} has dtype {x.dtype}; it must be float32 or float64")
     return np.require(x, x.dtype.newbyteorder("="), requirements=["A"])
 
@@ -248,7 +248,7 @@ def real_arrays(inputs: tuple[Any, ...], names: tuple[str, ...], gradients: int)
         x = np.asarray(inputs[i])
         if x.dtype.kind not in "fiub":
             raise TypeError(f"{name} has dtype {x.dtype}; it must be real numbers")
-        if i < gradients and x.dtype != first.dtype:
+        if i < gradients and x.dtype.newbyteorder("=") != first.dtype:
             raise TypeError(f"{name} has dtype {x.dtype}, the {names[0]} {first.dtype}")
         arrays.append(np.require(x, first.dtype, requirements=["A"]))
     return tuple(arrays)
