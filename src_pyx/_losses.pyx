@@ -20,6 +20,9 @@ from . import _threads
 
 cdef share_t share = <share_t> PyCapsule_GetPointer(_threads.SHARE_OUT, "fastopt.share")
 
+cdef extern from *:
+    Py_ssize_t PY_SSIZE_T_MIN
+
 cdef type ndarray = np.ndarray
 cdef int INTP = np.dtype(np.intp).num
 
@@ -491,7 +494,6 @@ def weigh_targets(target, Py_ssize_t classes, Py_ssize_t ignore, weight, sample_
                 for j in range(LANES):
                     lane[j] = 0
     if bad >= 0:
-        raise IndexError(
-            f"Target {y[bad]} is out of bounds. (classes are 0 to {classes - 1}, ignore_index is {ignore})"
-        )
+        ignored = f", ignore_index is {ignore}" if ignore != PY_SSIZE_T_MIN else ""
+        raise IndexError(f"Target {y[bad]} is out of bounds. (classes are 0 to {classes - 1}{ignored})")
     return fold(lane) + cascade_total(&total)

@@ -279,7 +279,7 @@ cdef hot poisson_rate(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     for i in range(n):
         r = z[i] + eps
         value[i] = z[i] - (times(y[i], log_(r)) if z[i] < <real> INFINITY else <real> 0)
-        dz[i] = scale * (<real> 1 - y[i] / r)
+        dz[i] = scale * (<real> 1 - (y[i] / r if y[i] != 0 else <real> 0))
     if k[OWN] != 0:
         add_stirling(value, y, n)
 
@@ -449,7 +449,7 @@ cdef hot bce_with_logits(real** b, Py_ssize_t n, const double* k) noexcept nogil
         u = <real> 1 / (<real> 1 + e)
         p = u if z[i] > 0 else e * u
         q = e * u if z[i] > 0 else u
-        
+
         value[i] = s + (times(<real> 1 - y[i], z[i]) if z[i] > 0 else times(y[i], -z[i]))
         dz[i] = scale * ((<real> 1 - y[i]) * p - y[i] * q)
 
@@ -470,7 +470,7 @@ cdef hot bce_with_logits_weighted(real** b, Py_ssize_t n, const double* k) noexc
         u = <real> 1 / (<real> 1 + e)
         p = u if z[i] > 0 else e * u
         q = e * u if z[i] > 0 else u
-        
+
         pos = w[i] * y[i]
         neg = <real> 1 - y[i]
         value[i] = (pos + neg) * s + (times(neg, z[i]) if z[i] > 0 else times(pos, -z[i]))
@@ -528,7 +528,7 @@ cdef hot sigmoid_focal(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     cdef real[CHUNK] power
     cdef real[CHUNK] wrong
     cdef real e, s, u, p, q, c, a, r
-    cdef Py_ssize_t i, j
+    cdef Py_ssize_t i, _power
     for i in range(n):
         e = exp_(-abs_(z[i]))
         u = <real> 1 / (<real> 1 + e)
@@ -539,7 +539,7 @@ cdef hot sigmoid_focal(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     if rest != 0:
         for i in range(n):
             power[i] = exp_(rest * log_(wrong[i]))
-    for j in range(whole):
+    for _power in range(whole):
         for i in range(n):
             power[i] = power[i] * wrong[i]
     for i in range(n):
@@ -668,9 +668,13 @@ POINTWISE = {
     "huber_curvature": capsules(<void*> huber_curvature[float], <void*> huber_curvature[double], "fastopt.loss"),
     "pinball": capsules(<void*> pinball[float], <void*> pinball[double], "fastopt.loss"),
     "log_cosh": capsules(<void*> log_cosh[float], <void*> log_cosh[double], "fastopt.loss"),
-    "log_cosh_curvature": capsules(<void*> log_cosh_curvature[float], <void*> log_cosh_curvature[double], "fastopt.loss"),
+    "log_cosh_curvature": capsules(
+        <void*> log_cosh_curvature[float], <void*> log_cosh_curvature[double], "fastopt.loss",
+    ),
     "cauchy": capsules(<void*> cauchy[float], <void*> cauchy[double], "fastopt.loss"),
-    "epsilon_insensitive": capsules(<void*> epsilon_insensitive[float], <void*> epsilon_insensitive[double], "fastopt.loss"),
+    "epsilon_insensitive": capsules(
+        <void*> epsilon_insensitive[float], <void*> epsilon_insensitive[double], "fastopt.loss",
+    ),
     "gaussian_nll": capsules(<void*> gaussian_nll[float], <void*> gaussian_nll[double], "fastopt.loss"),
     "poisson": capsules(<void*> poisson[float], <void*> poisson[double], "fastopt.loss"),
     "poisson_curvature": capsules(<void*> poisson_curvature[float], <void*> poisson_curvature[double], "fastopt.loss"),
@@ -685,9 +689,15 @@ POINTWISE = {
     "kl_div_log": capsules(<void*> kl_div_log[float], <void*> kl_div_log[double], "fastopt.loss"),
     "bce": capsules(<void*> bce[float], <void*> bce[double], "fastopt.loss"),
     "bce_with_logits": capsules(<void*> bce_with_logits[float], <void*> bce_with_logits[double], "fastopt.loss"),
-    "bce_with_logits_weighted": capsules(<void*> bce_with_logits_weighted[float], <void*> bce_with_logits_weighted[double], "fastopt.loss"),
-    "bce_with_logits_curvature": capsules(<void*> bce_with_logits_curvature[float], <void*> bce_with_logits_curvature[double], "fastopt.loss"),
-    "bce_with_logits_weighted_curvature": capsules(<void*> bce_with_logits_weighted_curvature[float], <void*> bce_with_logits_weighted_curvature[double], "fastopt.loss"),
+    "bce_with_logits_weighted": capsules(
+        <void*> bce_with_logits_weighted[float], <void*> bce_with_logits_weighted[double], "fastopt.loss",
+    ),
+    "bce_with_logits_curvature": capsules(
+        <void*> bce_with_logits_curvature[float], <void*> bce_with_logits_curvature[double], "fastopt.loss",
+    ),
+    "bce_with_logits_weighted_curvature": capsules(
+        <void*> bce_with_logits_weighted_curvature[float], <void*> bce_with_logits_weighted_curvature[double], "fastopt.loss",
+    ),
     "sigmoid_focal": capsules(<void*> sigmoid_focal[float], <void*> sigmoid_focal[double], "fastopt.loss"),
     "soft_margin": capsules(<void*> soft_margin[float], <void*> soft_margin[double], "fastopt.loss"),
     "hinge": capsules(<void*> hinge[float], <void*> hinge[double], "fastopt.loss"),

@@ -234,7 +234,7 @@ cdef hot focal(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     cdef real rest = <real> k[THIRD]
     cdef real gamma = <real> (k[SECOND] + k[THIRD])
     cdef real v, weight, ratio
-    cdef Py_ssize_t i, j, y
+    cdef Py_ssize_t i, y, _power
     if width >= FEW:
         e = dz
     part(<const real*> b[2], <Py_ssize_t> k[STRIDE], n, width, target, k[OWN], e, gap, extra, own, total)
@@ -245,7 +245,7 @@ cdef hot focal(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     if rest != 0:
         for i in range(n):
             power[i] = exp_(rest * log_(wrong[i]))
-    for j in range(whole):
+    for _power in range(whole):
         for i in range(n):
             power[i] = power[i] * wrong[i]
     for i in range(n):
@@ -675,12 +675,18 @@ ROWWISE = {
     "nll": capsules(<void*> nll[float], <void*> nll[double], "fastopt.loss"),
     "cross_entropy": capsules(<void*> cross_entropy[float], <void*> cross_entropy[double], "fastopt.loss"),
     "focal": capsules(<void*> focal[float], <void*> focal[double], "fastopt.loss"),
-    "cross_entropy_smooth": capsules(<void*> cross_entropy_smooth[float], <void*> cross_entropy_smooth[double], "fastopt.loss"),
-    "cross_entropy_soft": capsules(<void*> cross_entropy_soft[float], <void*> cross_entropy_soft[double], "fastopt.loss"),
+    "cross_entropy_smooth": capsules(
+        <void*> cross_entropy_smooth[float], <void*> cross_entropy_smooth[double], "fastopt.loss",
+    ),
+    "cross_entropy_soft": capsules(
+        <void*> cross_entropy_soft[float], <void*> cross_entropy_soft[double], "fastopt.loss",
+    ),
     "softmax_curvature": capsules(<void*> softmax_curvature[float], <void*> softmax_curvature[double], "fastopt.loss"),
     "multi_margin": capsules(<void*> multi_margin[float], <void*> multi_margin[double], "fastopt.loss"),
     "multilabel_margin": capsules(<void*> multilabel_margin[float], <void*> multilabel_margin[double], "fastopt.loss"),
-    "multilabel_soft_margin": capsules(<void*> multilabel_soft_margin[float], <void*> multilabel_soft_margin[double], "fastopt.loss"),
+    "multilabel_soft_margin": capsules(
+        <void*> multilabel_soft_margin[float], <void*> multilabel_soft_margin[double], "fastopt.loss",
+    ),
     "triplet": capsules(<void*> triplet[float], <void*> triplet[double], "fastopt.loss"),
     "cosine_embedding": capsules(<void*> cosine_embedding[float], <void*> cosine_embedding[double], "fastopt.loss"),
     "dice": capsules(<void*> dice[float], <void*> dice[double], "fastopt.loss"),

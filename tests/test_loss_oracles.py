@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 PEER = 1e-12
 EPS = float(np.finfo(float).eps)
+EXACT = 8 * EPS
 STEP = 1e-30  # of a complex step: exact to rounding, however small
 NEAR = 1e-7  # distance from a kink at which its two slopes are taken
 
@@ -212,7 +213,7 @@ def torch_value_and_gradients(torch, case, reduction):
         for category in (UserWarning, FutureWarning):  # broadcasting, the mean of KLDivLoss; the name NLLLoss2d
             warnings.simplefilter("ignore", category)
         result = torch_value(torch, case, reduction, tensors)
-    factor = np.random.default_rng(0).standard_normal(tuple(result.shape))
+    factor = np.random.default_rng(0).standard_normal(tuple(result.shape)).astype(result.detach().numpy().dtype)
     gradients = torch.autograd.grad(
         (result * torch.tensor(factor)).sum(), [tensors[i] for i in which], allow_unused=True, materialize_grads=True
     )
@@ -518,3 +519,66 @@ def test_draws_are_valid_inputs_of_the_size_asked_for(name, n):
 def test_the_worked_numbers_of_a_course(name, options, inputs, expected, digits):
     value = getattr(loss_oracles, name)(**options)(*map(np.array, inputs))
     assert_array_equal(np.round(value, digits), expected)
+
+
+# By hand.
+
+
+def test_mean_squared_error_by_hand():
+    z, y = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 1.0], [1.0, 1.0]])
+    assert loss_oracles.MSELoss()(z, y) == 3.5
+    assert loss_oracles.MSELoss("sum")(z, y) == 14
+    assert (loss_oracles.MSELoss("none")(z, y) == [[0, 1], [4, 9]]).all()
+    assert (loss_oracles.MSELoss().grad(z, y) == [[0, 0.5], [1, 1.5]]).all()
+    assert (loss_oracles.MSELoss("none").grad(z, y) == [[0, 2], [4, 6]]).all()
+    assert np.isnan(loss_oracles.MSELoss()(np.ones(0), np.ones(0)))
+
+
+def test_cross_entropy_by_hand():
+    z, y = np.array([[1.0, 2.0], [1.0, 3.0], [1.0, 3.0]]), np.array([0, 1, 1])
+    a, b = np.log1p(np.e), np.log1p(np.exp(-2))
+    atol = 4 * np.spacing(3.0)  # of each logsumexp, near 3; one weight is 2
+    assert_allclose(loss_oracles.CrossEntropyLoss(reduction="none")(z, y), [a, b, b], rtol=0, atol=atol)
+    assert_allclose(loss_oracles.CrossEntropyLoss()(z, y), (a + 2 * b) / 3, rtol=0, atol=atol)
+    weighted = {r: loss_oracles.CrossEntropyLoss([1, 2], reduction=r) for r in ("none", "sum", "mean")}
+    assert_allclose(weighted["none"](z, y), [a, 2 * b, 2 * b], rtol=0, atol=atol)
+    assert_allclose(weighted["sum"](z, y), a + 4 * b, rtol=0, atol=atol)
+    assert_allclose(weighted["mean"](z, y), (a + 4 * b) / 5, rtol=0, atol=atol)
+    assert_allclose(weighted["none"](z, y), [1.3133, 0.2539, 0.2539], atol=5e-5)
+    assert_allclose(weighted["sum"](z, y), 1.8210, atol=5e-5)
+    assert_allclose(weighted["mean"](z, y), 0.3642, atol=5e-5)
+
+
+def test_label_smoothing_mixes_in_the_uniform_distribution():
+    z = np.log([[1.0, 2.0, 5.0]])
+    hard = loss_oracles.CrossEntropyLoss(label_smoothing=0.3)(z, np.array([2]))
+    soft = loss_oracles.CrossEntropyLoss()(z, np.array([[0.1, 0.1, 0.8]]))
+    assert_allclose([hard, soft], -(0.1 * np.log(2 / 64) + 0.8 * np.log(5 / 8)), rtol=EXACT)
+
+
+def test_ignored_targets_count_as_absent():
+    rng = np.random.default_rng(5)
+    z, y = rng.normal(size=(6, 3)), np.array([0, 1, 2, 1, 0, 1])
+    for reduction in ("sum", "mean"):
+        options = {"weight": [1, 2, 3], "reduction": reduction, "label_smoothing": 0.3}
+        ignoring = loss_oracles.CrossEntropyLoss(ignore_index=1, **options)
+        absent, kept = loss_oracles.CrossEntropyLoss(**options), y != 1
+        assert_allclose(ignoring(z, y), absent(z[kept], y[kept]), rtol=1e-14)
+        assert_allclose(ignoring.grad(z, y)[kept], absent.grad(z[kept], y[kept]), rtol=1e-14)
+        assert not ignoring.grad(z, y)[~kept].any()
+
+
+@pytest.mark.parametrize("n", [0, 3])
+def test_cross_entropy_of_nothing_is_nan_with_a_zero_gradient(n):
+    z, y = np.ones((n, 2)), np.full(n, -100)
+    loss = loss_oracles.CrossEntropyLoss()
+    assert np.isnan(loss(z, y))
+    assert loss.grad(z, y).shape == (n, 2) and not loss.grad(z, y).any()
+    assert loss_oracles.CrossEntropyLoss(reduction="sum")(z, y) == 0
+
+
+def test_cross_entropy_survives_classes_ruled_out():
+    z = np.array([[0.0, 0.0, -np.inf]])
+    for target in (np.array([1]), np.array([[0.0, 1.0, 0.0]])):
+        assert_allclose(loss_oracles.CrossEntropyLoss()(z, target), np.log(2), rtol=EXACT)
+        assert_allclose(loss_oracles.CrossEntropyLoss().grad(z, target), [[0.5, -0.5, 0]], rtol=EXACT)

@@ -353,7 +353,7 @@ def class_index(ignore_index: Any) -> int:
     """`ignore_index` as an int that a target can have."""
     if not isinstance(ignore_index, int | np.integer) or isinstance(ignore_index, bool):
         raise TypeError(f"ignore_index must be an int, not {ignore_index!r}")
-    if abs(ignore_index) > np.iinfo(np.intp).max:
+    if abs(int(ignore_index)) > np.iinfo(np.intp).max:
         raise ValueError(f"ignore_index must fit the platform's integers, not {ignore_index}")
     return int(ignore_index)
 
@@ -376,7 +376,7 @@ def indices_of(target: ArrayLike, input_shape: tuple[int, ...], shape: tuple[int
         return target  # type: ignore[return-value]
     y = np.asarray(target)
     if y.dtype.kind not in "iu":
-        raise TypeError(f"target has dtype {y.dtype}; it must be class indices (int) or probabilities (float)")
+        raise TypeError(f"target has dtype {y.dtype}; it must be class indices (int)")
     if y.shape != shape:
         raise ValueError(
             f"target has shape {y.shape}; for an input of shape {input_shape}, class indices have shape {shape}"

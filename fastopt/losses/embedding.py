@@ -206,7 +206,7 @@ class CosineEmbeddingLoss(Loss):
         y = np.asarray(inputs[2])
         if y.dtype.kind not in "fiub":
             raise TypeError(f"target has dtype {y.dtype}; it must be real numbers")
-        if y.shape != shape:
+        if y.shape not in (shape, (1,) * len(shape)):
             raise ValueError(f"target has shape {y.shape}; inputs of shape {arrays[0].shape} need {shape}")
         return reduce(
             self,
@@ -216,7 +216,7 @@ class CosineEmbeddingLoss(Loss):
             call,
             shape,
             arrays[0].shape[-1],
-            targets=(np.require(y, arrays[0].dtype, ["C", "A"]),),
+            targets=(np.require(np.broadcast_to(y, shape), arrays[0].dtype, ["C", "A"]),),
             scalars=(self.margin,),
         )
 

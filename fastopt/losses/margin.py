@@ -284,6 +284,11 @@ class MarginRankingLoss(Margin):
     def __init__(self, margin: float = 0.0, reduction: str = "mean") -> None:
         super().__init__(margin, reduction)
 
+    def _common_shape(self, shape: tuple[int, ...], other: tuple[int, ...], name: str) -> tuple[int, ...]:
+        if len(shape) != len(other):
+            raise ValueError(f"{name} has shape {other}, the input1 {shape}: as many dimensions are needed")
+        return super()._common_shape(shape, other, name)
+
     def __call__(  # type: ignore[override]
         self, input1: ArrayLike, input2: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
     ) -> Any:
@@ -353,7 +358,7 @@ class MultiMarginLoss(ClassLoss):
         self, p: int = 1, margin: float = 1.0, weight: ArrayLike | None = None, reduction: str = "mean"
     ) -> None:
         super().__init__(reduction)
-        if p not in (1, 2):
+        if isinstance(p, bool) or p not in (1, 2):
             raise ValueError(f"Invalid p: {p!r} (MultiMarginLoss needs 1 or 2)")
         check_number(margin, "Invalid margin", "MultiMarginLoss", "margin", low=-np.inf)
         self.p = int(p)
@@ -366,6 +371,43 @@ class MultiMarginLoss(ClassLoss):
 
 
 class MultiLabelMarginLoss(Loss):
+    """Each label's score should be 1 above that of every class that is no label.
+
+    For each row, with L the set of its labels and C classes::
+
+        value = sum over y in L and c not in L of max(0, 1 - (input[y] - input[c])) / C
+
+    For rankings of labels; how many to take is left open.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides by the number of rows.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An option of the wrong type or out of range; arguments whose shapes or dtypes do not fit.
+    IndexError
+        A target that is neither -1 nor in [0, C).
+
+    Notes
+    -----
+    Called with `input`, float32 or float64 scores of shape (N, C) or (C,), and `target`, integers of any type and of
+    the same shape: the labels of each row, ended by the first -1; what follows must be in range too. A label that is
+    there twice counts twice. A row without labels, or with all, has value 0. The slope exactly at the margin is 0, as
+    in torch.
+
+    References
+    ----------
+    Elisseeff and Weston, "A kernel method for multi-labelled classification", NIPS 2001.
+
+    Examples
+    --------
+    >>> loss = fo.MultiLabelMarginLoss()
+    >>> value, gradient = loss.value_and_grad(np.array([0.1, 0.2, 0.4, 0.8]), np.array([0, 3, -1, -1]))
+    >>> round(value, 4), gradient
+    (0.85, array([-0.5,  0.5,  0.5, -0.5]))
     """
 
     def _evaluate(self, inputs: tuple[Any, ...], call: Call) -> tuple[Any, Any]:

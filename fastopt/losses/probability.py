@@ -72,7 +72,9 @@ class KLDivLoss(Pointwise):
         if self.reduction != "batchmean":
             return {}
         samples = (np.shape(inputs[0]) or (1,))[0]
-        return {"mass": lambda weights, units: samples if weights is None else float(weights.sum())}
+        return {
+            "mass": lambda weights, _: samples * float(weights.mean()) if weights is not None and samples else samples
+        }
 
 
 class BCELoss(Pointwise):
