@@ -88,28 +88,6 @@ cdef inline bint counts(Py_ssize_t y, Py_ssize_t width, double ignore) noexcept 
     return 0 <= y < width and y != ignore
 
 
-cdef hot nll(real** b, Py_ssize_t n, const double* k) noexcept nogil:
-    """b = ..., targets, class weights or NULL: -w_y z_y of log probabilities z; k = ..., ignore_index."""
-    cdef Py_ssize_t width = <Py_ssize_t> k[WIDTH]
-    cdef Py_ssize_t stride = <Py_ssize_t> k[STRIDE]
-    cdef real* value = b[0]
-    cdef real* dz = b[1]
-    cdef const real* z = b[2]
-    cdef const Py_ssize_t* target = <const Py_ssize_t*> b[3]
-    cdef const real* w = b[4]
-    cdef double scale = k[SCALE]
-    cdef double own
-    cdef Py_ssize_t i, y
-    clear_row(dz, n * width)
-    for i in range(n):
-        y = target[i]
-        value[i] = 0
-        if counts(y, width, k[OWN]):
-            own = <double> w[y] if w != NULL else 1.0
-            value[i] = times(<real> -own, z[i * stride + y])
-            dz[i * width + y] = <real> (-scale * own)
-
-
 # A softmax with the target's exponential kept apart from the sum of the others, so that a value near 0, log(1 + rest),
 # and the slope there, -rest / total, keep their relative accuracy. Few classes are turned into columns, whose loops go
 # over rows. What is left: e, times factor / total the gradient, as columns or rows; and for each row the logit's gap to
@@ -508,6 +486,30 @@ cdef hot multilabel_soft_margin(real** b, Py_ssize_t n, const double* k) noexcep
 
 # Distances and overlaps
 
+cdef inline void overlap_sums(const real* p, const real* y, Py_ssize_t n, double* both, double* total) noexcept nogil:
+    """The sums of p y and of p + y."""
+    cdef double[LANES] product
+    cdef double[LANES] lane
+    cdef double u, v
+    cdef Py_ssize_t blocks = n // LANES
+    cdef Py_ssize_t i, j
+    for j in range(LANES):
+        product[j] = lane[j] = 0
+    for i in range(blocks):
+        for j in range(LANES):
+            u = p[LANES * i + j]
+            v = y[LANES * i + j]
+            product[j] += u * v
+            lane[j] += u + v
+    for j in range(n - LANES * blocks):
+        u = p[LANES * blocks + j]
+        v = y[LANES * blocks + j]
+        product[j] += u * v
+        lane[j] += u + v
+    both[0] = fold(product)
+    total[0] = fold(lane)
+
+
 cdef inline double distance(
     const real* x, const real* y, Py_ssize_t n, double eps, double p, real* u,
 ) noexcept nogil:
@@ -654,8 +656,9 @@ cdef hot dice(real** b, Py_ssize_t n, const double* k) noexcept nogil:
         p = b[1] + i * width
         for c in range(width):
             p[c] = expit_(z[c]) if from_logits else z[c]
-        above = 2 * dot_lanes(p, y, width) + smooth
-        below = sum_lanes(p, width) + sum_lanes(y, width) + smooth
+        overlap_sums(p, y, width, &above, &below)
+        above = 2 * above + smooth
+        below = below + smooth
         if below == 0:
             b[0][i] = 0
             clear_row(p, width)
@@ -672,7 +675,6 @@ cdef hot dice(real** b, Py_ssize_t n, const double* k) noexcept nogil:
 
 
 ROWWISE = {
-    "nll": capsules(<void*> nll[float], <void*> nll[double], "fastopt.loss"),
     "cross_entropy": capsules(<void*> cross_entropy[float], <void*> cross_entropy[double], "fastopt.loss"),
     "focal": capsules(<void*> focal[float], <void*> focal[double], "fastopt.loss"),
     "cross_entropy_smooth": capsules(

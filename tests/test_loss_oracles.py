@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 PEER = 1e-12
 EPS = float(np.finfo(float).eps)
-EXACT = 8 * EPS
+EXACT = 1e-15
 STEP = 1e-30  # of a complex step: exact to rounding, however small
 NEAR = 1e-7  # distance from a kink at which its two slopes are taken
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastopt._losses import plain_indices, reduce, weigh_targets
+from fastopt._losses import pick, place, plain_indices, reduce, weigh_targets
+from fastopt._pointwise import POINTWISE
 from fastopt._rowwise import ROWWISE
 from fastopt._validation import check_number
 from fastopt.losses.loss import Call, Curved, Loss, float_array, real_arrays
@@ -121,7 +122,33 @@ class NLLLoss(ClassLoss):
         self.ignore_index = class_index(ignore_index)
 
     def _evaluate(self, inputs: tuple[Any, ...], call: Call) -> tuple[Any, Any]:
-        return self._run("nll", inputs, call, (self.ignore_index,))
+        z = in_place(float_array(inputs[0], "input"))
+        classes, shape = self._classes(z)
+        y = indices_of(inputs[1], z.shape, shape)
+        weights = weight_for(self.weight, classes)
+
+        def mass(sample_weights: Array | None, units: int) -> float:
+            return weigh_targets(y, classes, self.ignore_index, weights, sample_weights, units)
+
+        # All but one number a row are 0 in the gradient, and not looked at.
+        picked = (pick(z, y, classes, self.ignore_index),)
+        wanted, _, grad_output, sample_weight = call
+        gradient = self._outs(inputs, z.dtype, call)[0] if wanted else None
+        value, slopes = reduce(
+            self,
+            POINTWISE["nll"],
+            picked,
+            picked,
+            (wanted, None, grad_output, sample_weight),
+            shape,
+            mass=mass,
+            targets=(y,),
+            shared=(None if weights is None else weights.astype(z.dtype),),
+            scalars=(classes,),
+        )
+        if gradient is not None:
+            place(gradient, y, classes, self.ignore_index, slopes)
+        return value, gradient
 
 
 NLLLoss2d = NLLLoss

@@ -9,8 +9,6 @@ from fastopt._validation import check_flag, check_number
 from fastopt.losses.loss import CurvedPointwise
 from fastopt.params import Array
 
-LEAST = np.nextafter(0.0, 1.0)
-
 
 class PoissonNLLLoss(CurvedPointwise):
     """The likelihood of counts whose mean is predicted.
@@ -131,7 +129,7 @@ class HalfPoissonLoss(CurvedPointwise):
         return (False,)
 
     def _check(self, *arrays: Array) -> None:
-        check_targets(arrays[1], 0.0, "HalfPoissonLoss needs targets >= 0")
+        check_targets(arrays[1], "HalfPoissonLoss needs targets >= 0")
 
 
 class HalfGammaLoss(CurvedPointwise):
@@ -177,7 +175,7 @@ class HalfGammaLoss(CurvedPointwise):
     _curvature = "gamma_curvature"
 
     def _check(self, *arrays: Array) -> None:
-        check_targets(arrays[1], LEAST, "HalfGammaLoss needs targets > 0")
+        check_targets(arrays[1], "HalfGammaLoss needs targets > 0", zero=False)
 
 
 class HalfTweedieLoss(CurvedPointwise):
@@ -244,14 +242,13 @@ class HalfTweedieLoss(CurvedPointwise):
 
     def _check(self, *arrays: Array) -> None:
         if self.power >= 2:
-            check_targets(arrays[1], LEAST, f"HalfTweedieLoss(power={self.power:g}) needs targets > 0")
+            check_targets(arrays[1], f"HalfTweedieLoss(power={self.power:g}) needs targets > 0", zero=False)
         elif self.power > 0:
-            check_targets(arrays[1], 0.0, f"HalfTweedieLoss(power={self.power:g}) needs targets >= 0")
+            check_targets(arrays[1], f"HalfTweedieLoss(power={self.power:g}) needs targets >= 0")
 
 
-def check_targets(target: Array, low: float, words: str) -> None:
-    """Refuse targets below `low`, infinite ones and NaN."""
-    low = max(low, float(np.nextafter(target.dtype.type(0), target.dtype.type(1)))) if low else low
-    if outside(target, low, float(np.finfo(target.dtype).max)):
-        bad = target[~((target >= low) & np.isfinite(target))]
+def check_targets(target: Array, words: str, *, zero: bool = True) -> None:
+    """Refuse targets below 0, or at it, infinite ones and NaN."""
+    if outside(target, 0.0, np.inf, not zero):
+        bad = target[~((target >= 0 if zero else target > 0) & np.isfinite(target))]
         raise ValueError(f"{words}, finite; got {bad.flat[0]}")
