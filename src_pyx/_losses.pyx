@@ -10,6 +10,7 @@ from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.float cimport DBL_MAX, FLT_MAX
 from libc.math cimport INFINITY, NAN, nextafter, nextafterf
 from libc.stdlib cimport free, malloc
+from libc.string cimport memset
 
 from _core cimport (
     ALIGNED, C_CONTIGUOUS, CHUNK, FLOAT32, FLOAT64, LANES, LARGE, READABLE, THREAD_MIN, WRITEABLE, array_of, array_t,
@@ -82,6 +83,39 @@ cdef void move(
         i += run
 
 
+cdef void trade(
+    const layout_t* a, Py_ssize_t low, Py_ssize_t n, Py_ssize_t width, const Py_ssize_t* y, char* picked, bint take,
+) noexcept nogil:
+    if a.itemsize == 4:
+        exchange[float](a, low, n, width, y, <float*> picked, take)
+    else:
+        exchange[double](a, low, n, width, y, <double*> picked, take)
+
+
+cdef void exchange(
+    const layout_t* a, Py_ssize_t low, Py_ssize_t n, Py_ssize_t width, const Py_ssize_t* y, real* picked, bint take,
+) noexcept nogil:
+    """Take picked[i] from, or put it to, column y[i] of each unit, 0 and nowhere if there is none."""
+    cdef Py_ssize_t i = 0, j, run
+    cdef char* base
+    cdef real* at
+    while i < n:
+        run = min(n - i, a.inner - (low + i) % a.inner) if a.inner > 1 else n
+        base = a.data + low * a.outer
+        if a.inner > 1:
+            base = a.data + (low + i) // a.inner * a.outer + (low + i) % a.inner * a.within
+        for j in range(i, i + run):
+            at = <real*> (base + (j - i) * (a.outer if a.inner == 1 else a.within) + y[j] * a.column)
+            if not 0 <= y[j] < width:
+                if take:
+                    picked[j] = 0
+            elif take:
+                picked[j] = at[0]
+            else:
+                at[0] = picked[j]
+        i += run
+
+
 cdef hot weigh(
     real* x, Py_ssize_t width, Py_ssize_t low, Py_ssize_t n, const real* w, Py_ssize_t units,
 ) noexcept nogil:
@@ -113,7 +147,7 @@ cdef void finish(Sweep s, real** b, Py_ssize_t low, Py_ssize_t n, Py_ssize_t chu
         if a.value:
             weigh(b[0], 1, low, n, <real*> a.data, a.units)
         for j in range(1, 1 + s.gradients):
-            weigh(b[j], s.width, low, n, <real*> a.data, a.units)
+            weigh(b[j], 1 if s.picked else s.width, low, n, <real*> a.data, a.units)
     add_up(b[0], n, &s.sums[chunk])
 
 
@@ -125,12 +159,16 @@ cdef class Sweep:
     cdef factor_t[MAX_FACTORS] factor
     cdef int factors
     cdef bint single
+    cdef bint picked  # only the number that the target names is read of a row, and only it is not 0 in the gradient
     cdef Py_ssize_t n, width, grain
     cdef Py_ssize_t scratch  # bytes of each of the rows that a chunk needs beside the caller's arrays
     cdef int scratches
     cdef bint failed
     cdef double[MAX_SCALARS] k
     cdef double* sums
+
+    cdef const Py_ssize_t* targets(self) noexcept nogil:
+        return <const Py_ssize_t*> self.buffer[self.gradients + 2].data
 
     cdef void run(self, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
         cdef void* local[MAX_BUFFERS]
@@ -153,10 +191,13 @@ cdef class Sweep:
                 a = &self.buffer[j]
                 if j == 0 and a.data == NULL:
                     local[0] = <void*> values
-                elif a.row and (a.data == NULL or not a.contiguous):
+                elif a.row and (a.data == NULL or not a.contiguous or self.picked):
                     local[j] = spare
                     if a.data != NULL and j > self.gradients:
-                        fetch(a, low, size, self.width, spare)
+                        if self.picked:
+                            trade(a, low, size, self.width, self.targets() + low, spare, True)
+                        else:
+                            fetch(a, low, size, self.width, spare)
                     spare += self.scratch
                 else:
                     local[j] = a.data + low * a.outer if a.data != NULL else NULL
@@ -167,7 +208,11 @@ cdef class Sweep:
                 finish[double](self, <double**> local, low, size, chunk)
             for j in range(1, 1 + self.gradients):
                 a = &self.buffer[j]
-                if a.data != NULL and not a.contiguous:
+                if a.data != NULL and self.picked:
+                    if a.contiguous:
+                        memset(a.data + low * a.outer, 0, size * a.outer)
+                    trade(a, low, size, self.width, self.targets() + low, <char*> local[j], False)
+                elif a.data != NULL and not a.contiguous:
                     put(a, low, size, self.width, <char*> local[j])
         free(scratch)
 
@@ -213,7 +258,7 @@ cdef int lay_out(layout_t* a, array, Py_ssize_t n, Py_ssize_t width, bint row) e
 
 cdef double sweep(
     tuple kernels, values, tuple gradients, tuple inputs, tuple targets, tuple shared, tuple scalars,
-    Py_ssize_t n, Py_ssize_t width, double scale, tuple factors, cotangent,
+    Py_ssize_t n, Py_ssize_t width, double scale, tuple factors, cotangent, bint picked,
 ) except? -1:
     """Evaluate a kernel on n units, and return the sum of their values.
 
@@ -241,6 +286,8 @@ cdef double sweep(
         Factors on values and gradients, and how many units in a row share each.
     cotangent : ndarray, optional
         A factor for each unit on the gradients alone.
+    picked : bool
+        The kernel sees one number of each row, that of its target; the gradient is 0 elsewhere.
     """
     cdef Sweep s = Sweep.__new__(Sweep)
     cdef Py_ssize_t chunks, i, threads = 1
@@ -250,6 +297,7 @@ cdef double sweep(
     s.kernel = <loss_t> PyCapsule_GetPointer(kernels[not s.single], "fastopt.loss")
     s.n = n
     s.width = width
+    s.picked = picked
     s.grain = max(CHUNK // max(width, 1), 1)
     s.gradients = len(gradients)
     s.scratch = max(<Py_ssize_t> CHUNK, width) * (sizeof(float) if s.single else sizeof(double))
@@ -257,11 +305,13 @@ cdef double sweep(
     j = 1
     for array in gradients:
         lay_out(&s.buffer[j], array, n, width, True)
-        s.scratches += array is None or not s.buffer[j].contiguous
+        s.scratches += picked or array is None or not s.buffer[j].contiguous
+        if picked and not s.buffer[j].contiguous:
+            array.fill(0)
         j += 1
     for i, array in enumerate(inputs):
         lay_out(&s.buffer[j], array, n, width, True)
-        s.scratches += not s.buffer[j].contiguous
+        s.scratches += picked or not s.buffer[j].contiguous
         s.k[STRIDE + i] = s.buffer[j].outer // s.buffer[j].itemsize if s.buffer[j].contiguous else width
         j += 1
     for array in targets:
@@ -303,6 +353,7 @@ cdef double sweep(
 def reduce(
     loss, tuple kernels, tuple given, tuple arrays, tuple call, tuple shape, Py_ssize_t width=1, mass=None,
     tuple targets=(), tuple shared=(), tuple scalars=(), tuple factors=(), int scratch=0,
+    bint picked=False,
 ):
     """Run a kernel over all units and reduce their values; return these, and the gradients if they are wanted.
 
@@ -325,6 +376,8 @@ def reduce(
         Factors on values and gradients, and how many units in a row share each.
     scratch : int
         How many more rows of the size of an input the kernel needs, behind the gradients.
+    picked : bool
+        The kernel sees one number of each row, that of its target; the gradient is 0 elsewhere.
     """
     cdef Py_ssize_t n = 1, units = 1, i
     cdef int wanted = loss._gradients
@@ -368,7 +421,7 @@ def reduce(
             ])
     total = sweep(
         kernels, values, gradients + (None,) * scratch, arrays, targets, shared, scalars, n, width, scale, factors,
-        cotangent,
+        cotangent, picked,
     )
     if gradients is not outs:
         for out, full in zip(outs, gradients):
@@ -469,49 +522,16 @@ def outside(array, double low, double high, bint low_open=False):
     return found
 
 
-def pick(array, target, Py_ssize_t width, Py_ssize_t ignore):
-    """The number of each unit's row that its target names, 0 where that is ignored."""
-    picked = np.empty(target.shape, array.dtype)
-    trade(array, target, width, ignore, picked, True)
-    return picked
-
-
-def place(array, target, Py_ssize_t width, Py_ssize_t ignore, picked):
-    """Put a number for each unit back where `pick` found it, among zeros."""
-    array.fill(0)
-    trade(array, target, width, ignore, picked, False)
-
-
-cdef int trade(array, target, Py_ssize_t width, Py_ssize_t ignore, picked, bint take) except -1:
-    cdef layout_t a
-    cdef const Py_ssize_t* y = <const Py_ssize_t*> array_of(target).data
-    cdef char* numbers = array_of(picked).data
-    cdef Py_ssize_t n = target.size
-    lay_out(&a, array, n, width, True)
-    with nogil:
-        if a.itemsize == sizeof(float):
-            exchange[float](&a, n, width, y, ignore, <float*> numbers, take)
-        else:
-            exchange[double](&a, n, width, y, ignore, <double*> numbers, take)
-    return 0
-
-
-cdef void exchange(
-    const layout_t* a, Py_ssize_t n, Py_ssize_t width, const Py_ssize_t* y, Py_ssize_t ignore, real* picked, bint take,
+cdef hot survey(
+    const Py_ssize_t* y, Py_ssize_t n, Py_ssize_t classes, Py_ssize_t ignore, Py_ssize_t* counted, bint* bad,
 ) noexcept nogil:
-    """Take picked[i] from, or put it to, column y[i] of unit i."""
-    cdef Py_ssize_t i
-    cdef real* at
+    """How many targets are not ignored, and is there one among them that is no class?"""
+    cdef Py_ssize_t i, count = 0, outside = 0
     for i in range(n):
-        if not 0 <= y[i] < width or y[i] == ignore:
-            if take:
-                picked[i] = 0
-            continue
-        at = <real*> (a.data + i // a.inner * a.outer + i % a.inner * a.within + y[i] * a.column)
-        if take:
-            picked[i] = at[0]
-        else:
-            at[0] = picked[i]
+        count += y[i] != ignore
+        outside |= (y[i] != ignore) & ((y[i] < 0) | (y[i] >= classes))
+    counted[0] = count
+    bad[0] = outside != 0
 
 
 def weigh_targets(target, Py_ssize_t classes, Py_ssize_t ignore, weight, sample_weight, Py_ssize_t units):
@@ -529,10 +549,15 @@ def weigh_targets(target, Py_ssize_t classes, Py_ssize_t ignore, weight, sample_
     cdef const Py_ssize_t* y = <const Py_ssize_t*> array_of(target).data
     cdef const double* w = <const double*> array_of(weight).data if weight is not None else NULL
     cdef const double* s = <const double*> array_of(sample_weight).data if sample_weight is not None else NULL
-    cdef Py_ssize_t i, j, n = target.size
+    cdef Py_ssize_t i, j, counted, n = target.size
     cdef Py_ssize_t bad = -1
+    cdef bint some
     cdef cascade_t total
     cdef double[LANES] lane
+    with nogil:
+        survey(y, n, classes, ignore, &counted, &some)
+    if w == NULL and s == NULL and not some:
+        return counted
     cascade_start(&total)
     with nogil:
         for j in range(LANES):

@@ -413,27 +413,6 @@ cdef hot kl_div_log(real** b, Py_ssize_t n, const double* k) noexcept nogil:
         dz[i] = -scale * e
 
 
-cdef hot nll(real** b, Py_ssize_t n, const double* k) noexcept nogil:
-    """b = value, gradient, the log probability of the target, the target, class weights or NULL; k = ..., classes."""
-    cdef real* value = b[0]
-    cdef real* dz = b[1]
-    cdef const real* z = b[2]
-    cdef const Py_ssize_t* y = <const Py_ssize_t*> b[3]
-    cdef const real* w = b[4]
-    cdef real scale = <real> k[SCALE]
-    cdef Py_ssize_t classes = <Py_ssize_t> k[OWN]
-    cdef real weight
-    cdef Py_ssize_t i
-    for i in range(n):
-        if w == NULL:
-            value[i] = -z[i]
-            dz[i] = -scale
-        else:
-            weight = w[y[i]] if 0 <= y[i] < classes else <real> 0
-            value[i] = -times(weight, z[i])
-            dz[i] = -scale * weight
-
-
 cdef hot bce(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     """-y log z - (1 - y) log(1 - z), z and y in [0, 1]; no log is below -100, as in torch."""
     cdef real* value = b[0]
@@ -708,7 +687,6 @@ POINTWISE = {
     "exp_mse_curvature": capsules(<void*> exp_mse_curvature[float], <void*> exp_mse_curvature[double], "fastopt.loss"),
     "kl_div": capsules(<void*> kl_div[float], <void*> kl_div[double], "fastopt.loss"),
     "kl_div_log": capsules(<void*> kl_div_log[float], <void*> kl_div_log[double], "fastopt.loss"),
-    "nll": capsules(<void*> nll[float], <void*> nll[double], "fastopt.loss"),
     "bce": capsules(<void*> bce[float], <void*> bce[double], "fastopt.loss"),
     "bce_with_logits": capsules(<void*> bce_with_logits[float], <void*> bce_with_logits[double], "fastopt.loss"),
     "bce_with_logits_weighted": capsules(

@@ -88,6 +88,28 @@ cdef inline bint counts(Py_ssize_t y, Py_ssize_t width, double ignore) noexcept 
     return 0 <= y < width and y != ignore
 
 
+cdef hot nll(real** b, Py_ssize_t n, const double* k) noexcept nogil:
+    """-w_y z_y: b = value, slope, the log probability z_y of the target, targets, class weights or NULL.
+
+    k = ..., ignore_index.
+    """
+    cdef real* value = b[0]
+    cdef real* dz = b[1]
+    cdef const real* z = b[2]
+    cdef const Py_ssize_t* target = <const Py_ssize_t*> b[3]
+    cdef const real* w = b[4]
+    cdef Py_ssize_t width = <Py_ssize_t> k[WIDTH]
+    cdef real scale = <real> k[SCALE]
+    cdef real weight
+    cdef Py_ssize_t i
+    for i in range(n):
+        weight = 0
+        if counts(target[i], width, k[OWN]):
+            weight = w[target[i]] if w != NULL else <real> 1
+        value[i] = -times(weight, z[i])
+        dz[i] = -scale * weight
+
+
 # A softmax with the target's exponential kept apart from the sum of the others, so that a value near 0, log(1 + rest),
 # and the slope there, -rest / total, keep their relative accuracy. Few classes are turned into columns, whose loops go
 # over rows. What is left: e, times factor / total the gradient, as columns or rows; and for each row the logit's gap to
@@ -487,27 +509,29 @@ cdef hot multilabel_soft_margin(real** b, Py_ssize_t n, const double* k) noexcep
 # Distances and overlaps
 
 cdef inline void overlap_sums(const real* p, const real* y, Py_ssize_t n, double* both, double* total) noexcept nogil:
-    """The sums of p y and of p + y."""
+    """Add the sums of 2 p y and of p + y to what is there."""
     cdef double[LANES] product
     cdef double[LANES] lane
-    cdef double u, v
     cdef Py_ssize_t blocks = n // LANES
     cdef Py_ssize_t i, j
+    if n < FEW:
+        for i in range(n):
+            both[0] += <double> 2 * p[i] * y[i]
+            total[0] += <double> p[i] + <double> y[i]
+        return
     for j in range(LANES):
-        product[j] = lane[j] = 0
+        product[j] = 0
+        lane[j] = 0
     for i in range(blocks):
         for j in range(LANES):
-            u = p[LANES * i + j]
-            v = y[LANES * i + j]
-            product[j] += u * v
-            lane[j] += u + v
+            product[j] += <double> p[LANES * i + j] * <double> y[LANES * i + j]
+        for j in range(LANES):
+            lane[j] += <double> p[LANES * i + j] + <double> y[LANES * i + j]
     for j in range(n - LANES * blocks):
-        u = p[LANES * blocks + j]
-        v = y[LANES * blocks + j]
-        product[j] += u * v
-        lane[j] += u + v
-    both[0] = fold(product)
-    total[0] = fold(lane)
+        product[j] += <double> p[LANES * blocks + j] * <double> y[LANES * blocks + j]
+        lane[j] += <double> p[LANES * blocks + j] + <double> y[LANES * blocks + j]
+    both[0] += 2 * fold(product)
+    total[0] += fold(lane)
 
 
 cdef inline double distance(
@@ -649,16 +673,22 @@ cdef hot dice(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     cdef real* p
     cdef double above, below
     cdef real first, second, e
-    cdef Py_ssize_t i, c
+    cdef Py_ssize_t i, c, piece, start, size
     for i in range(n):
         z = b[2] + i * <Py_ssize_t> k[STRIDE]
         y = b[3] + i * <Py_ssize_t> k[STRIDE + 1]
         p = b[1] + i * width
-        for c in range(width):
-            p[c] = expit_(z[c]) if from_logits else z[c]
-        overlap_sums(p, y, width, &above, &below)
-        above = 2 * above + smooth
-        below = below + smooth
+        above = below = smooth
+        for piece in range((width + CHUNK - 1) // CHUNK):  # all passes while a piece of a long row is in L1
+            start = piece * CHUNK
+            size = min(width - start, <Py_ssize_t> CHUNK)
+            if from_logits:
+                for c in range(start, start + size):
+                    p[c] = expit_(z[c])
+            else:
+                for c in range(start, start + size):
+                    p[c] = z[c]
+            overlap_sums(p + start, y + start, size, &above, &below)
         if below == 0:
             b[0][i] = 0
             clear_row(p, width)
@@ -675,6 +705,7 @@ cdef hot dice(real** b, Py_ssize_t n, const double* k) noexcept nogil:
 
 
 ROWWISE = {
+    "nll": capsules(<void*> nll[float], <void*> nll[double], "fastopt.loss"),
     "cross_entropy": capsules(<void*> cross_entropy[float], <void*> cross_entropy[double], "fastopt.loss"),
     "focal": capsules(<void*> focal[float], <void*> focal[double], "fastopt.loss"),
     "cross_entropy_smooth": capsules(

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastopt._losses import pick, place, plain_indices, reduce, weigh_targets
-from fastopt._pointwise import POINTWISE
+from fastopt._losses import plain_indices, reduce, weigh_targets
 from fastopt._rowwise import ROWWISE
 from fastopt._validation import check_number
 from fastopt.losses.loss import Call, Curved, Loss, float_array, real_arrays
@@ -33,6 +32,7 @@ class ClassLoss(Loss):
         scalars: tuple[float, ...],
         *,
         mean_of_weights: bool = True,
+        picked: bool = False,
     ) -> tuple[Any, Any]:
         """Evaluate `kernel`; "mean" divides by the weights of the targets' classes, or by the number of targets."""
         z = in_place(float_array(inputs[0], "input"))
@@ -57,6 +57,7 @@ class ClassLoss(Loss):
             targets=(y,),
             shared=(None if weights is None else weights.astype(z.dtype),),
             scalars=scalars,
+            picked=picked,
         )
 
     def _classes(self, z: Array) -> tuple[int, tuple[int, ...]]:
@@ -122,33 +123,7 @@ class NLLLoss(ClassLoss):
         self.ignore_index = class_index(ignore_index)
 
     def _evaluate(self, inputs: tuple[Any, ...], call: Call) -> tuple[Any, Any]:
-        z = in_place(float_array(inputs[0], "input"))
-        classes, shape = self._classes(z)
-        y = indices_of(inputs[1], z.shape, shape)
-        weights = weight_for(self.weight, classes)
-
-        def mass(sample_weights: Array | None, units: int) -> float:
-            return weigh_targets(y, classes, self.ignore_index, weights, sample_weights, units)
-
-        # All but one number a row are 0 in the gradient, and not looked at.
-        picked = (pick(z, y, classes, self.ignore_index),)
-        wanted, _, grad_output, sample_weight = call
-        gradient = self._outs(inputs, z.dtype, call)[0] if wanted else None
-        value, slopes = reduce(
-            self,
-            POINTWISE["nll"],
-            picked,
-            picked,
-            (wanted, None, grad_output, sample_weight),
-            shape,
-            mass=mass,
-            targets=(y,),
-            shared=(None if weights is None else weights.astype(z.dtype),),
-            scalars=(classes,),
-        )
-        if gradient is not None:
-            place(gradient, y, classes, self.ignore_index, slopes)
-        return value, gradient
+        return self._run("nll", inputs, call, (self.ignore_index,), picked=True)
 
 
 NLLLoss2d = NLLLoss
