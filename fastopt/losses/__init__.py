@@ -2,7 +2,14 @@
 
 from fastopt.losses.classification import CrossEntropyLoss, FocalLoss, NLLLoss, NLLLoss2d
 from fastopt.losses.counts import HalfGammaLoss, HalfPoissonLoss, HalfTweedieLoss, PoissonNLLLoss
-from fastopt.losses.embedding import CosineEmbeddingLoss, DiceLoss, TripletMarginLoss
+from fastopt.losses.embedding import (
+    CosineEmbeddingLoss,
+    DiceLoss,
+    NTXentLoss,
+    TripletMarginLoss,
+    TripletMarginWithDistanceLoss,
+)
+from fastopt.losses.linear import AdaptiveLogSoftmaxWithLoss, LinearCrossEntropyLoss
 from fastopt.losses.loss import Loss
 from fastopt.losses.margin import (
     HingeEmbeddingLoss,
@@ -29,6 +36,7 @@ from fastopt.losses.regression import (
 )
 
 __all__ = [
+    "AdaptiveLogSoftmaxWithLoss",
     "BCELoss",
     "BCEWithLogitsLoss",
     "CauchyLoss",
@@ -46,6 +54,7 @@ __all__ = [
     "HuberLoss",
     "KLDivLoss",
     "L1Loss",
+    "LinearCrossEntropyLoss",
     "LogCoshLoss",
     "Loss",
     "MSELoss",
@@ -56,6 +65,7 @@ __all__ = [
     "MultiMarginLoss",
     "NLLLoss",
     "NLLLoss2d",
+    "NTXentLoss",
     "PinballLoss",
     "PoissonNLLLoss",
     "SigmoidFocalLoss",
@@ -63,4 +73,5 @@ __all__ = [
     "SoftMarginLoss",
     "SquaredHingeLoss",
     "TripletMarginLoss",
+    "TripletMarginWithDistanceLoss",
 ]
