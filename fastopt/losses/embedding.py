@@ -261,7 +261,7 @@ class TripletMarginWithDistanceLoss(TripletMarginLoss):
 
 def distances(function: Distance, x1: Array, x2: Array) -> tuple[Array, ...]:
     """What the caller's function returns, checked."""
-    returned = tuple(np.ascontiguousarray(array, x1.dtype) for array in function(x1, x2))
+    returned = tuple(np.asarray(array, x1.dtype, order="C") for array in function(x1, x2))
     shapes, allowed = [array.shape for array in returned], [x1.shape[:-1], x1.shape, x1.shape]
     if shapes != allowed:
         raise ValueError(
@@ -273,7 +273,8 @@ def distances(function: Distance, x1: Array, x2: Array) -> tuple[Array, ...]:
 def times(factors: Array, rows: Array) -> Array:
     """Each row times its factor; 0 times what is not finite is 0."""
     factors = np.asarray(factors)[..., None]
-    return np.multiply(factors, rows, out=np.zeros_like(rows), where=factors != 0)
+    product: Array = np.multiply(factors, rows, out=np.zeros_like(rows), where=factors != 0)
+    return product
 
 
 class NTXentLoss(Loss):
@@ -284,7 +285,7 @@ class NTXentLoss(Loss):
         similarity(i, k) = z_i . z_k / t
         value_i = -log(exp(similarity(i, i's other view)) / sum over k != i of exp(similarity(i, k)))
 
-    Similarities are made by blocks of rows: 4 MB of them, or 256 rows if these are more.
+    Similarities are made by blocks of rows: 1 MB of them, or 256 rows if these are more.
 
     Parameters
     ----------
@@ -324,12 +325,10 @@ class NTXentLoss(Loss):
         check_number(temperature, "Invalid temperature", "NTXentLoss", "temperature", low_open=True)
         self.temperature = float(temperature)
 
-    def __call__(  # type: ignore[override]
-        self, input1: ArrayLike, input2: ArrayLike, *, sample_weight: ArrayLike | None = None
-    ) -> Any:
+    def __call__(self, input1: ArrayLike, input2: ArrayLike, *, sample_weight: ArrayLike | None = None) -> Any:
         return self._evaluate((input1, input2), (False, None, None, sample_weight))[0]
 
-    def value_and_grad(
+    def value_and_grad(  # type: ignore[override]
         self,
         input1: ArrayLike,
         input2: ArrayLike,
@@ -361,12 +360,14 @@ class NTXentLoss(Loss):
         largest = np.maximum(np.abs(z).max(axis=1, keepdims=True), 1e-8)
         z /= largest
         norm = np.linalg.norm(z, axis=1, keepdims=True)
-        z /= np.maximum(norm, 1)
+        clamped = norm < 1
+        norm[clamped] = 1
+        z /= norm
         slopes = tuple(np.empty_like(z) for _ in outs)
         values = cross_entropies(
             CrossEntropyLoss(reduction="none" if self.reduction == "none" else "sum"),
             z / self.temperature,
-            np.roll(np.arange(n), n // 2),
+            (np.arange(n) + n // 2) % max(n, 1),
             z,
             None,
             factor,
@@ -376,8 +377,9 @@ class NTXentLoss(Loss):
         )
         if outs:
             slope = slopes[0] / self.temperature + slopes[1]
-            slope -= np.where(norm < 1, 0, (slope * z).sum(axis=1, keepdims=True)) * z
-            slope /= np.maximum(norm, 1)
-            np.divide(slope[: n // 2], largest[: n // 2], out=outs[0])
-            np.divide(slope[n // 2 :], largest[n // 2 :], out=outs[1])
+            along = (slope * z).sum(axis=1, keepdims=True)
+            along[clamped] = 0
+            slope -= along * z
+            slope /= norm * largest
+            outs[0][...], outs[1][...] = slope[: len(x1)], slope[len(x1) :]
         return reduced(self, values, (n,), z.dtype, divisor), outs

@@ -18,8 +18,9 @@ from fastopt.params import Array
 
 # A block has so many bytes of logits, which stay in the caches between their products, but at least so many rows: each
 # block adds to the whole gradient of the matrix, which must be little work next to the products.
-BLOCK = 2**22
+BLOCK = 2**20
 ROWS = 256
+TILE = 2**22  # bytes of that gradient that a block makes at once
 
 
 def cross_entropies(
@@ -53,13 +54,15 @@ def cross_entropies(
         Is column i left out of row i?
     """
     values = []
-    size, width = max(BLOCK // (len(matrix) * x.itemsize or 1), ROWS), len(matrix)
+    width = len(matrix)
+    size = max(BLOCK // (width * x.itemsize or 1), ROWS)
+    logits = np.empty((min(size, len(x)), width), x.dtype)
     for gradient in gradients[1:]:
         gradient.fill(0)
     for low in range(0, len(x), size):
         part = slice(low, low + size)
         rows = x[part]
-        z = rows @ matrix.T
+        z = np.matmul(rows, matrix.T, out=logits[: len(rows)])
         if bias is not None:
             z += bias
         if others:
@@ -74,12 +77,13 @@ def cross_entropies(
             add_product(slope.T, rows, gradients[1])
             if bias is not None:
                 gradients[2][...] += slope.sum(axis=0)
+            del slope  # before the next is made
     return values
 
 
 def add_product(a: Array, b: Array, out: Array) -> None:
-    """out += a @ b, by tiles of rows that stay in the caches."""
-    size = max(BLOCK // (b.shape[1] * b.itemsize or 1), 1)
+    """out += a @ b, by tiles of rows, so that the product needs little memory."""
+    size = max(TILE // (b.shape[1] * b.itemsize or 1), 1)
     for low in range(0, len(a), size):
         out[low : low + size] += a[low : low + size] @ b
 
@@ -170,7 +174,7 @@ class LinearCrossEntropyLoss(Linear):
 
         value = CrossEntropyLoss(input @ W.T + b, target)
 
-    Logits and their gradient exist for a block of rows at a time: 4 MB of them, or 256 rows if these are more. So the
+    Logits and their gradient exist for a block of rows at a time: 1 MB of them, or 256 rows if these are more. So the
     memory beside the gradients does not grow with the number of rows.
 
     Parameters
@@ -288,7 +292,7 @@ class LinearCrossEntropyLoss(Linear):
         y = np.asarray(inputs[1])
         soft = y.dtype.kind == "f"
         if soft:
-            self._check_probabilities(y, (*batch, self.num_classes, *self.out_features))
+            self._check_probabilities(y, np.shape(inputs[0]), (*batch, self.num_classes, *self.out_features))
         else:
             y = indices_of(inputs[1], np.shape(inputs[0]), shape)
         ignore = -100 if self.ignore_index is None else self.ignore_index
@@ -316,9 +320,11 @@ class LinearCrossEntropyLoss(Linear):
         )
         return reduced(self, values, shape, x.dtype, divisor), gradients
 
-    def _check_probabilities(self, target: Array, shape: tuple[int, ...]) -> None:
+    def _check_probabilities(self, target: Array, input_shape: tuple[int, ...], shape: tuple[int, ...]) -> None:
         if target.shape != shape:
-            raise ValueError(f"target has shape {target.shape}; probabilities for this input have shape {shape}")
+            raise ValueError(
+                f"target has shape {target.shape}; for an input of shape {input_shape}, probabilities have {shape}"
+            )
         if self.ignore_index is not None:
             raise ValueError("ignore_index cannot be specified when target contains probabilities")
 
@@ -429,7 +435,7 @@ class AdaptiveLogSoftmaxWithLoss(Linear):
         best = head.argmax(axis=1)
         rare = best >= self.cutoffs[0]
         best[rare] = self._log_prob(x[rare], head[rare]).argmax(axis=1)
-        return best.reshape(batch)
+        return best.reshape(batch)  # type: ignore[no-any-return]
 
     def _head(self, x: Array) -> Array:
         return log_softmax(x @ self._parameters["head.weight"].T + self._parameters.get("head.bias", 0))
