@@ -430,6 +430,14 @@ def test_nt_xent_at_its_edges():
     assert np.isfinite(value)
     assert np.isfinite(gradients).all()
     assert np.abs(gradients[0][1]).max() > 1e5
+    a[1] = 3e-9
+    row = np.array([[0], [1], [0], [0]])
+    directions = [1e-9 * row * rng.standard_normal(3), 0 * b]
+    expected = slope_along(loss, [a, b], directions, h=1e-2)
+    value, gradients = loss.value_and_grad(a, b)
+    assert expected == pytest.approx(np.vdot(gradients[0], directions[0]), rel=1e-6)
+    a[1] = 1
+    value, gradients = loss.value_and_grad(a, b)
     for factor in (1e-5, 1e200, 1e308 / np.abs([a, b]).max()):
         scaled, slopes = loss.value_and_grad(factor * a, factor * b)
         assert scaled == pytest.approx(value, rel=1e-12)
