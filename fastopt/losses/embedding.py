@@ -359,7 +359,7 @@ class NTXentLoss(Loss):
         # Divided by the largest first, as the square of a number may overflow; then a norm is below 1 if clamped only.
         largest = np.maximum(np.abs(z).max(axis=1, keepdims=True), 1e-8)
         z /= largest
-        norm = np.linalg.norm(z, axis=1, keepdims=True)
+        norm = np.sqrt(np.vecdot(z, z))[:, None]
         clamped = norm < 1
         norm[clamped] = 1
         z /= norm
@@ -377,7 +377,7 @@ class NTXentLoss(Loss):
         )
         if outs:
             slope = slopes[0] / self.temperature + slopes[1]
-            along = (slope * z).sum(axis=1, keepdims=True)
+            along = np.vecdot(slope, z)[:, None]
             along[clamped] = 0
             slope -= along * z
             slope /= norm * largest
