@@ -254,11 +254,15 @@ def test_the_worked_numbers_of_a_course(name, options, inputs, expected, digits,
 # Memory and threads.
 
 
+FEWER = {"NTXentLoss": 10_000}  # elements; its work grows with their square
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", LOSSES)
 def test_same_bits_for_any_threads(name, dtype):
     family = FAMILIES[name]
-    case = CASES[0]._replace(name=name, options=family.options, inputs=family.draw(np.random.default_rng(5), 700_000))
+    inputs = family.draw(np.random.default_rng(5), FEWER.get(name, 700_000))
+    case = CASES[0]._replace(name=name, options=family.options, inputs=inputs)
     case = cast(case, dtype)
     loss = made(case, "mean", dtype)
     before = fo.get_num_threads()
@@ -586,7 +590,7 @@ def test_a_nan_is_not_hidden():
     for name in LOSSES:
         family = FAMILIES[name]
         inputs = [np.array(x) for x in family.draw(np.random.default_rng(8), 60)]
-        loss = getattr(fo, name)(**family.options)
+        loss = made(CASES[0]._replace(name=name, options=family.options, inputs=inputs), "mean", np.float64)
         inputs[0][:1] = np.nan
         if name == "BCELoss":
             continue  # refuses it

@@ -3,7 +3,14 @@
 from fastopt.losses.classification import CrossEntropyLoss, FocalLoss, NLLLoss, NLLLoss2d
 from fastopt.losses.counts import HalfGammaLoss, HalfPoissonLoss, HalfTweedieLoss, PoissonNLLLoss
 from fastopt.losses.ctc import CTCLoss
-from fastopt.losses.embedding import CosineEmbeddingLoss, DiceLoss, TripletMarginLoss
+from fastopt.losses.embedding import (
+    CosineEmbeddingLoss,
+    DiceLoss,
+    NTXentLoss,
+    TripletMarginLoss,
+    TripletMarginWithDistanceLoss,
+)
+from fastopt.losses.linear import AdaptiveLogSoftmaxWithLoss, LinearCrossEntropyLoss
 from fastopt.losses.loss import Loss
 from fastopt.losses.margin import (
     HingeEmbeddingLoss,
@@ -30,6 +37,7 @@ from fastopt.losses.regression import (
 )
 
 __all__ = [
+    "AdaptiveLogSoftmaxWithLoss",
     "BCELoss",
     "BCEWithLogitsLoss",
     "CTCLoss",
@@ -48,6 +56,7 @@ __all__ = [
     "HuberLoss",
     "KLDivLoss",
     "L1Loss",
+    "LinearCrossEntropyLoss",
     "LogCoshLoss",
     "Loss",
     "MSELoss",
@@ -58,6 +67,7 @@ __all__ = [
     "MultiMarginLoss",
     "NLLLoss",
     "NLLLoss2d",
+    "NTXentLoss",
     "PinballLoss",
     "PoissonNLLLoss",
     "SigmoidFocalLoss",
@@ -65,4 +75,5 @@ __all__ = [
     "SoftMarginLoss",
     "SquaredHingeLoss",
     "TripletMarginLoss",
+    "TripletMarginWithDistanceLoss",
 ]

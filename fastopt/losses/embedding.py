@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,10 @@ from numpy.typing import ArrayLike
 from fastopt._losses import reduce
 from fastopt._rowwise import ROWWISE
 from fastopt._validation import check_flag, check_number
-from fastopt.losses.classification import as_rows
+from fastopt.losses.classification import CrossEntropyLoss, as_rows
+from fastopt.losses.linear import cross_entropies, prepare, reduced
 from fastopt.losses.loss import Call, Loss, float_array, real_arrays
+from fastopt.losses.margin import MarginRankingLoss
 from fastopt.params import Array
 
 
@@ -288,3 +292,219 @@ class DiceLoss(Loss):
             rows[0].shape[-1],
             scalars=(self.smooth, self.from_logits),
         )
+
+
+# What a distance function returns: the distance of each two rows, and its gradients by the first and by the second.
+Distance = Callable[[Array, Array], tuple[Array, Array, Array]]
+
+
+class TripletMarginWithDistanceLoss(TripletMarginLoss):
+    """How much farther than a margin rows are from what they should resemble than from others, at any distance.
+
+    ::
+
+        far = d(anchor, negative), or with `swap` the smaller of it and d(positive, negative)
+        value = max(0, margin + d(anchor, positive) - far)
+
+    Parameters
+    ----------
+    distance_function : callable, optional
+        ``distance_function(x1, x2) -> (d, d1, d2)`` for rows of shape (N, D), or for one row each, (D,): the distances,
+        of shape (N,) or (), and their gradients by `x1` and `x2`, of the shape of the rows. None is the Euclidean
+        distance as torch has it, the norm of x1 - x2 + 1e-6.
+    margin : float, default 1
+        > 0.
+    swap : bool, default False
+        Take the negative's distance to the positive where that is smaller.
+    reduction : {"mean", "sum", "none"}, default "mean"
+
+    Raises
+    ------
+    TypeError, ValueError
+        An option of the wrong type or out of range; arguments whose shapes or dtypes do not fit; a distance function
+        that returns other shapes.
+
+    Notes
+    -----
+    As torch's, but for the distance, which brings its own gradient. At a kink, margin + d = far, the gradient passes.
+    Where both distances of `swap` are equal each has half of it.
+
+    References
+    ----------
+    Balntas et al., "Learning local feature descriptors with triplets and shallow convolutional neural networks",
+    BMVC 2016.
+
+    Examples
+    --------
+    >>> cityblock = lambda x, y: (np.abs(x - y).sum(axis=-1), np.sign(x - y), np.sign(y - x))
+    >>> loss = fo.TripletMarginWithDistanceLoss(distance_function=cityblock)
+    >>> loss.value_and_grad(np.array([[1.0, 2.0]]), np.array([[1.0, 3.0]]), np.array([[0.0, 2.5]]))[0]
+    0.5
+    """
+
+    def __init__(
+        self,
+        *,
+        distance_function: Distance | None = None,
+        margin: float = 1.0,
+        swap: bool = False,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(margin, swap=swap, reduction=reduction)
+        if distance_function is not None and not callable(distance_function):
+            raise TypeError(f"distance_function must be callable, not {distance_function!r}")
+        self.distance_function = distance_function
+
+    def _evaluate(self, inputs: tuple[Any, ...], call: Call) -> tuple[Any, Any]:
+        if self.distance_function is None:
+            return super()._evaluate(inputs, call)
+        distance = partial(distances, self.distance_function)
+        shape, (anchor, positive, negative) = common_rows(inputs, self._names)
+        near, da, dp = distance(anchor, positive)
+        far, ea, en = distance(anchor, negative)
+        if self.swap:
+            other, sp, sn = distance(positive, negative)
+            share = np.where(other < far, 0.0, np.where(other == far, 0.5, 1.0))  # of the anchor in the distance
+            far = np.minimum(far, other)
+        outs = self._outs(inputs, anchor.dtype, call) if call[0] else ()
+        # The value is that of a ranking of both distances.
+        ranking = MarginRankingLoss(self.margin, self.reduction)
+        near, far = near.reshape(shape), far.reshape(shape)
+        value, slopes = ranking._evaluate((near, far, np.full_like(near, -1)), (call[0], None, *call[2:]))
+        if outs:
+            toward, away = (slope.reshape(anchor.shape[:-1]) for slope in slopes)
+            if self.swap:
+                swapped, away = away * (1 - share), away * share
+            full = [times(toward, da) + times(away, ea), times(toward, dp), times(away, en)]
+            if self.swap:
+                full[1] += times(swapped, sp)
+                full[2] += times(swapped, sn)
+            for out, slope in zip(outs, full, strict=True):
+                self._sum_to(slope.reshape(*shape, anchor.shape[-1]), out)
+        return value, outs
+
+
+def distances(function: Distance, x1: Array, x2: Array) -> tuple[Array, ...]:
+    """What the caller's function returns, checked."""
+    returned = tuple(np.asarray(array, x1.dtype, order="C") for array in function(x1, x2))
+    shapes, allowed = [array.shape for array in returned], [x1.shape[:-1], x1.shape, x1.shape]
+    if shapes != allowed:
+        raise ValueError(
+            f"distance_function returned arrays of shapes {shapes}; for rows {x1.shape} it must be {allowed}"
+        )
+    return returned
+
+
+def times(factors: Array, rows: Array) -> Array:
+    """Each row times its factor; 0 times what is not finite is 0."""
+    factors = np.asarray(factors)[..., None]
+    product: Array = np.multiply(factors, rows, out=np.zeros_like(rows), where=factors != 0)
+    return product
+
+
+class NTXentLoss(Loss):
+    """Normalized, temperature-scaled cross entropy of two views of each sample against all other samples' views.
+
+    With the rows z of both inputs, 2N in all, over their norms, and t = `temperature`::
+
+        similarity(i, k) = z_i . z_k / t
+        value_i = -log(exp(similarity(i, i's other view)) / sum over k != i of exp(similarity(i, k)))
+
+    Similarities are made by blocks of rows: 1 MB of them, or 256 rows if these are more.
+
+    Parameters
+    ----------
+    temperature : float, default 0.07
+        > 0.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides by 2N; "none" has shape (2N,): rows of `input1`, then of `input2`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An option of the wrong type or out of range; inputs that are not (N, D) of one shape and one dtype.
+
+    Notes
+    -----
+    Called with `input1` and `input2`, both of shape (N, D). The gradient is a pair. A norm below 1e-8 counts as 1e-8. A
+    sample's weight counts for both its rows, outside the logarithm only. torch.nn lacks this loss.
+
+    References
+    ----------
+    Chen et al., "A simple framework for contrastive learning of visual representations", ICML 2020.
+
+    Examples
+    --------
+    >>> loss = fo.NTXentLoss(temperature=0.5)
+    >>> views = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[1.0, 0.5], [0.0, 2.0]])
+    >>> value, (gradient, _) = loss.value_and_grad(*views)
+    >>> round(value, 4), gradient.round(3).tolist()
+    (0.4129, [[0.0, 0.061], [0.31, 0.0]])
+    """
+
+    _names = ("input1", "input2")
+    _gradients = 2
+
+    def __init__(self, temperature: float = 0.07, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        check_number(temperature, "Invalid temperature", "NTXentLoss", "temperature", low_open=True)
+        self.temperature = float(temperature)
+
+    def __call__(self, input1: ArrayLike, input2: ArrayLike, *, sample_weight: ArrayLike | None = None) -> Any:
+        return self._evaluate((input1, input2), (False, None, None, sample_weight))[0]
+
+    def value_and_grad(  # type: ignore[override]
+        self,
+        input1: ArrayLike,
+        input2: ArrayLike,
+        *,
+        out: tuple[Array, Array] | None = None,
+        grad_output: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> tuple[Any, tuple[Array, Array]]:
+        """As `Loss.value_and_grad`, with the gradients by `input1` and by `input2`."""
+        return self._evaluate((input1, input2), (True, out, grad_output, sample_weight))
+
+    def _weights(self, sample_weight: ArrayLike, shape: tuple[int, ...]) -> Array:
+        return np.tile(super()._weights(sample_weight, (shape[0] // 2,)), 2)
+
+    @np.errstate(all="ignore")
+    def _evaluate(self, inputs: tuple[Any, ...], call: Call) -> tuple[Any, Any]:
+        x1, x2 = (float_array(x, name) for x, name in zip(inputs, self._names, strict=True))
+        if x2.dtype != x1.dtype:
+            raise TypeError(f"input2 has dtype {x2.dtype}, the input1 {x1.dtype}")
+        if x1.shape != x2.shape or x1.ndim != 2 or x1.shape[1] == 0:
+            raise ValueError(f"input1 has shape {x1.shape}, input2 {x2.shape}; both must be (N, D), of one shape")
+        z = np.concatenate((x1, x2))
+        n = len(z)
+        weights, divisor, factor = prepare(
+            self, call, (n,), z.dtype, lambda weights: n if weights is None else float(weights.sum())
+        )
+        outs = self._outs(inputs, z.dtype, call) if call[0] else ()
+        # Divided by the largest first, as the square of a number may overflow; then a norm is below 1 if clamped only.
+        largest = np.maximum(np.abs(z).max(axis=1, keepdims=True), 1e-8)
+        z /= largest
+        norm = np.sqrt(np.vecdot(z, z))[:, None]
+        clamped = norm < 1
+        norm[clamped] = 1
+        z /= norm
+        slopes = tuple(np.empty_like(z) for _ in outs)
+        values = cross_entropies(
+            CrossEntropyLoss(reduction="none" if self.reduction == "none" else "sum"),
+            z / self.temperature,
+            (np.arange(n) + n // 2) % max(n, 1),
+            z,
+            None,
+            factor,
+            weights,
+            slopes,
+            others=True,
+        )
+        if outs:
+            slope = slopes[0] / self.temperature + slopes[1]
+            along = np.vecdot(slope, z)[:, None]
+            along[clamped] = 0
+            slope -= along * z
+            slope /= norm * largest
+            outs[0][...], outs[1][...] = slope[: len(x1)], slope[len(x1) :]
+        return reduced(self, values, (n,), z.dtype, divisor), outs
