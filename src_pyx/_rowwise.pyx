@@ -140,14 +140,11 @@ cdef inline void part(
                 e[c * n + i] = exp_(x - top[i] if x != top[i] else <real> 0)
     else:
         exponentials(z, z_down, n, width, e, top)
-    for i in range(n):
-        y = target[i]
-        gap[i] = own[i] = 0
-        if counts(y, width, k[OWN]):
-            x = z[i * z_down + y * across]
-            gap[i] = x - top[i] if x != top[i] else <real> 0
-            own[i] = e[y * across + i * down]
-            e[y * across + i * down] = 0
+    for i in range(n):  # without a branch: any that depends on the data is mispredicted
+        y = target[i] if counts(target[i], width, k[OWN]) else 0
+        gap[i] = z[i * z_down + y * across]
+        own[i] = e[y * across + i * down]
+        e[y * across + i * down] = 0
     if columns:
         for c in range(width):
             for i in range(n):
@@ -156,13 +153,15 @@ cdef inline void part(
         for i in range(n):
             rest[i] = sum_lanes(e + i * width, width)
     for i in range(n):
-        y = target[i]
+        gap[i] = gap[i] - top[i] if gap[i] != top[i] else <real> 0
         total[i] = <real> (rest[i] + own[i])
         extra[i] = <real> (rest[i] if gap[i] == 0 else rest[i] - 1 + own[i])
+    for i in range(n):
+        y = target[i]
         if counts(y, width, k[OWN]):
             e[y * across + i * down] = <real> -rest[i]
         else:
-            total[i] = extra[i] = 0
+            gap[i] = total[i] = extra[i] = 0
 
 
 cdef inline void join(real* e, Py_ssize_t n, const double* k, const real* factor) noexcept nogil:
