@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, freethreading_compatible=True
 """What all losses share: `sweep` takes a kernel over all units, on threads; `reduce` is what a call comes to."""
-# Design: chunk by chunk, while it is in L1: rows that are not contiguous (classes on axis 1 of more, Fortran order) are
-# gathered into scratch memory, the kernel runs, weights multiply what it left, the values are added up, and rows of
+# Design: chunk by chunk, while it is in L1: rows that are not contiguous (classes on axis 1 of more, Fortran order), or that the
+# kernel wants as columns, are gathered into scratch memory, the kernel runs, weights multiply what it left, the values are added up, and rows of
 # the gradient are scattered where they belong. So kernels know none of this, each byte moves through memory once, and
 # a transposed copy is never made.
 import numpy as np
@@ -16,7 +16,7 @@ from _core cimport (
     ALIGNED, C_CONTIGUOUS, CHUNK, FLOAT32, FLOAT64, LANES, LARGE, READABLE, THREAD_MIN, WRITEABLE, array_of, array_t,
     cascade_add, cascade_start, cascade_t, cascade_total, dtype_of, fold, hot, real, share_t, sum_lanes,
 )
-from _loss cimport OWN, SCALE, STRIDE, WIDTH, loss_t
+from _loss cimport COLUMNS, FEW, OWN, SCALE, STRIDE, WIDTH, loss_t
 
 from . import _threads
 
@@ -47,40 +47,55 @@ cdef struct factor_t:
     bint value        # does it multiply values, or gradients alone
 
 
-cdef void fetch(const layout_t* a, Py_ssize_t low, Py_ssize_t n, Py_ssize_t width, char* to) noexcept nogil:
-    """Gather the rows of the units [low, low + n) into contiguous rows."""
+cdef void transport(
+    const layout_t* a, Py_ssize_t low, Py_ssize_t n, Py_ssize_t width, bint columns, char* local, bint gather,
+) noexcept nogil:
+    """Gather the units [low, low + n) into contiguous rows or columns, or scatter these to where the units lie."""
     if a.itemsize == 4:
-        move[float](a, low, n, width, <float*> to, True)
+        move[float](a, low, n, width, columns, <float*> local, gather)
     else:
-        move[double](a, low, n, width, <double*> to, True)
-
-
-cdef void put(const layout_t* a, Py_ssize_t low, Py_ssize_t n, Py_ssize_t width, char* rows) noexcept nogil:
-    """Scatter contiguous rows to where the units [low, low + n) lie."""
-    if a.itemsize == 4:
-        move[float](a, low, n, width, <float*> rows, False)
-    else:
-        move[double](a, low, n, width, <double*> rows, False)
+        move[double](a, low, n, width, columns, <double*> local, gather)
 
 
 cdef void move(
-    const layout_t* a, Py_ssize_t low, Py_ssize_t n, Py_ssize_t width, real* rows, bint gather,
+    const layout_t* a, Py_ssize_t low, Py_ssize_t n, Py_ssize_t width, bint columns, real* local, bint gather,
 ) noexcept nogil:
-    cdef Py_ssize_t i = 0, c, j, run
-    cdef char* base
-    cdef char* at
+    cdef Py_ssize_t down = 1 if columns else width  # in `local`, from unit to unit
+    cdef Py_ssize_t across = n if columns else 1
+    cdef Py_ssize_t within = a.within // <Py_ssize_t> sizeof(real)
+    cdef Py_ssize_t column = a.column // <Py_ssize_t> sizeof(real)
+    cdef Py_ssize_t i = 0, run
+    cdef real* base
     while i < n:
         run = min(n - i, a.inner - (low + i) % a.inner)  # units that differ in the inner index only
-        base = a.data + (low + i) // a.inner * a.outer + (low + i) % a.inner * a.within
-        for c in range(width):
-            at = base + c * a.column
-            if gather:
-                for j in range(run):
-                    rows[(i + j) * width + c] = (<real*> (at + j * a.within))[0]
-            else:
-                for j in range(run):
-                    (<real*> (at + j * a.within))[0] = rows[(i + j) * width + c]
+        base = <real*> (a.data + (low + i) // a.inner * a.outer + (low + i) % a.inner * a.within)
+        if gather:
+            transcribe(base, within, column, run, width, local + i * down, down, across)
+        else:
+            transcribe(local + i * down, down, across, run, width, base, within, column)
         i += run
+
+
+cdef void transcribe(
+    const real* x, Py_ssize_t x_down, Py_ssize_t x_across, Py_ssize_t n, Py_ssize_t width,
+    real* y, Py_ssize_t down, Py_ssize_t across,
+) noexcept nogil:
+    """y = x, n by width numbers."""
+    cdef Py_ssize_t whole = n - n % 4 if down != 1 or x_down != 1 else 0
+    cdef Py_ssize_t i, c
+    for i in range(0, whole, 4):  # neither side has vectors to offer: this only saves counting
+        for c in range(width):
+            y[c * across + i * down] = x[c * x_across + i * x_down]
+            y[c * across + (i + 1) * down] = x[c * x_across + (i + 1) * x_down]
+            y[c * across + (i + 2) * down] = x[c * x_across + (i + 2) * x_down]
+            y[c * across + (i + 3) * down] = x[c * x_across + (i + 3) * x_down]
+    for c in range(width):
+        if down == 1 and x_down == 1:
+            for i in range(n):
+                y[c * across + i] = x[c * x_across + i]
+        else:
+            for i in range(whole, n):
+                y[c * across + i * down] = x[c * x_across + i * x_down]
 
 
 cdef void trade(
@@ -141,13 +156,16 @@ cdef hot add_up(const real* x, Py_ssize_t n, double* total) noexcept nogil:
 cdef void finish(Sweep s, real** b, Py_ssize_t low, Py_ssize_t n, Py_ssize_t chunk) noexcept nogil:
     """What follows the kernel on a chunk: weights, and the sum of the values."""
     cdef int f, j
+    cdef Py_ssize_t c
+    cdef Py_ssize_t columns = s.width if s.columns else 1
     cdef factor_t* a
     for f in range(s.factors):
         a = &s.factor[f]
         if a.value:
             weigh(b[0], 1, low, n, <real*> a.data, a.units)
         for j in range(1, 1 + s.gradients):
-            weigh(b[j], 1 if s.picked else s.width, low, n, <real*> a.data, a.units)
+            for c in range(columns):
+                weigh(b[j] + c * n, 1 if s.picked or s.columns else s.width, low, n, <real*> a.data, a.units)
     add_up(b[0], n, &s.sums[chunk])
 
 
@@ -159,6 +177,7 @@ cdef class Sweep:
     cdef factor_t[MAX_FACTORS] factor
     cdef int factors
     cdef bint single
+    cdef bint columns  # the kernel sees the rows of a chunk as columns
     cdef bint picked  # only the number that the target names is read of a row, and only it is not 0 in the gradient
     cdef Py_ssize_t n, width, grain
     cdef Py_ssize_t scratch  # bytes of each of the rows that a chunk needs beside the caller's arrays
@@ -197,7 +216,7 @@ cdef class Sweep:
                         if self.picked:
                             trade(a, low, size, self.width, self.targets() + low, spare, True)
                         else:
-                            fetch(a, low, size, self.width, spare)
+                            transport(a, low, size, self.width, self.columns, spare, True)
                     spare += self.scratch
                 else:
                     local[j] = a.data + low * a.outer if a.data != NULL else NULL
@@ -213,7 +232,7 @@ cdef class Sweep:
                         memset(a.data + low * a.outer, 0, size * a.outer)
                     trade(a, low, size, self.width, self.targets() + low, <char*> local[j], False)
                 elif a.data != NULL and not a.contiguous:
-                    put(a, low, size, self.width, <char*> local[j])
+                    transport(a, low, size, self.width, self.columns, <char*> local[j], False)
         free(scratch)
 
 
@@ -221,7 +240,7 @@ cdef void run(void* sweep, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     (<Sweep> sweep).run(start, stop)
 
 
-cdef int lay_out(layout_t* a, array, Py_ssize_t n, Py_ssize_t width, bint row) except -1:
+cdef int lay_out(layout_t* a, array, Py_ssize_t n, Py_ssize_t width, bint row, bint columns=False) except -1:
     """Note where the units of `array` lie; None is scratch memory (of outputs) or nothing (of the rest)."""
     cdef array_t* x
     cdef Py_ssize_t itemsize
@@ -242,7 +261,7 @@ cdef int lay_out(layout_t* a, array, Py_ssize_t n, Py_ssize_t width, bint row) e
     if row and width != 1 and x.nd == 2:
         a.outer = x.strides[0]
         a.column = x.strides[1]
-        if a.column != itemsize:
+        if a.column != itemsize or columns:
             a.contiguous = False
             a.inner, a.within = max(n, 1), a.outer
     elif row and width != 1 and x.nd > 2:
@@ -258,7 +277,7 @@ cdef int lay_out(layout_t* a, array, Py_ssize_t n, Py_ssize_t width, bint row) e
 
 cdef double sweep(
     tuple kernels, values, tuple gradients, tuple inputs, tuple targets, tuple shared, tuple scalars,
-    Py_ssize_t n, Py_ssize_t width, double scale, tuple factors, cotangent, bint picked,
+    Py_ssize_t n, Py_ssize_t width, double scale, tuple factors, cotangent, bint picked, bint columns,
 ) except? -1:
     """Evaluate a kernel on n units, and return the sum of their values.
 
@@ -288,6 +307,8 @@ cdef double sweep(
         A factor for each unit on the gradients alone.
     picked : bool
         The kernel sees one number of each row, that of its target; the gradient is 0 elsewhere.
+    columns : bool
+        The kernel can be given columns.
     """
     cdef Sweep s = Sweep.__new__(Sweep)
     cdef Py_ssize_t chunks, i, threads = 1
@@ -298,19 +319,21 @@ cdef double sweep(
     s.n = n
     s.width = width
     s.picked = picked
+    s.columns = columns and width < FEW
     s.grain = max(CHUNK // max(width, 1), 1)
+    s.grain -= s.grain % LANES if s.grain > LANES else 0  # whole vectors of units
     s.gradients = len(gradients)
     s.scratch = max(<Py_ssize_t> CHUNK, width) * (sizeof(float) if s.single else sizeof(double))
     lay_out(&s.buffer[0], values, n, 1, False)
     j = 1
     for array in gradients:
-        lay_out(&s.buffer[j], array, n, width, True)
+        lay_out(&s.buffer[j], array, n, width, True, s.columns)
         s.scratches += picked or array is None or not s.buffer[j].contiguous
         if picked and not s.buffer[j].contiguous:
             array.fill(0)
         j += 1
     for i, array in enumerate(inputs):
-        lay_out(&s.buffer[j], array, n, width, True)
+        lay_out(&s.buffer[j], array, n, width, True, s.columns)
         s.scratches += picked or not s.buffer[j].contiguous
         s.k[STRIDE + i] = s.buffer[j].outer // s.buffer[j].itemsize if s.buffer[j].contiguous else width
         j += 1
@@ -329,6 +352,7 @@ cdef double sweep(
         s.factors += 1
     s.k[SCALE] = scale
     s.k[WIDTH] = width
+    s.k[COLUMNS] = s.columns
     for i in range(len(scalars)):
         s.k[OWN + i] = scalars[i]
     chunks = (n + s.grain - 1) // s.grain
@@ -353,7 +377,7 @@ cdef double sweep(
 def reduce(
     loss, tuple kernels, tuple given, tuple arrays, tuple call, tuple shape, Py_ssize_t width=1, mass=None,
     tuple targets=(), tuple shared=(), tuple scalars=(), tuple factors=(), int scratch=0,
-    bint picked=False,
+    bint picked=False, bint columns=False,
 ):
     """Run a kernel over all units and reduce their values; return these, and the gradients if they are wanted.
 
@@ -378,6 +402,8 @@ def reduce(
         How many more rows of the size of an input the kernel needs, behind the gradients.
     picked : bool
         The kernel sees one number of each row, that of its target; the gradient is 0 elsewhere.
+    columns : bool
+        The kernel can be given columns.
     """
     cdef Py_ssize_t n = 1, units = 1, i
     cdef int wanted = loss._gradients
@@ -421,7 +447,7 @@ def reduce(
             ])
     total = sweep(
         kernels, values, gradients + (None,) * scratch, arrays, targets, shared, scalars, n, width, scale, factors,
-        cotangent, picked,
+        cotangent, picked, columns,
     )
     if gradients is not outs:
         for out, full in zip(outs, gradients):

@@ -3,19 +3,18 @@
 
 They have the shape of `_loss.pxd`: b = value, gradient, rows z, and what else a line says.
 """
-# Design: a softmax over few classes would vectorize badly row by row. So the exponentials of all rows of a chunk are one
-# loop, as are their logarithms, and only maxima and sums go by row.
+# Design: a softmax over few classes would vectorize badly row by row, so its kernels take columns. Else the exponentials of
+# all rows of a chunk are one loop, as are their logarithms, and only maxima and sums go by row.
 from libc.math cimport INFINITY
 
 from _core cimport (
     CHUNK, LANES, abs_, capsules, dot_lanes, exp_, expit_, fold, hot, log1p_, log_, log_sum, real, sqrt_, sum_lanes,
 )
-from _loss cimport OWN, SCALE, STRIDE, WIDTH
+from _loss cimport COLUMNS, FEW, OWN, SCALE, STRIDE, WIDTH
 
 cdef enum:
     SECOND = OWN + 1
     THIRD = OWN + 2
-    FEW = 2 * LANES  # columns, below which lanes do not pay
 
 
 cdef inline real times(real factor, real x) noexcept nogil:
@@ -111,45 +110,42 @@ cdef hot nll(real** b, Py_ssize_t n, const double* k) noexcept nogil:
 
 
 # A softmax with the target's exponential kept apart from the sum of the others, so that a value near 0, log(1 + rest),
-# and the slope there, -rest / total, keep their relative accuracy. Few classes are turned into columns, whose loops go
-# over rows. What is left: e, times factor / total the gradient, as columns or rows; and for each row the logit's gap to
-# the top, the extra beyond 1 of the total, the target's own exponential and the total, which is 0 where nothing counts.
+# and the slope there, -rest / total, keep their relative accuracy. What is left: e, times factor / total the gradient; and
+# for each row the logit's gap to the top, the extra beyond 1 of the total, the target's own exponential and the total,
+# which is 0 where nothing counts.
 
 cdef inline void part(
-    const real* z, Py_ssize_t stride, Py_ssize_t n, Py_ssize_t width, const Py_ssize_t* target, double ignore,
+    const real* z, Py_ssize_t n, const double* k, const Py_ssize_t* target,
     real* e, real* gap, real* extra, real* own, real* total,
 ) noexcept nogil:
-    cdef Py_ssize_t across = n if width < FEW else 1  # from class to class, and
-    cdef Py_ssize_t down = 1 if width < FEW else width  # from row to row
+    cdef Py_ssize_t width = <Py_ssize_t> k[WIDTH]
+    cdef bint columns = k[COLUMNS] != 0
+    cdef Py_ssize_t across = n if columns else 1  # from class to class, and
+    cdef Py_ssize_t down = 1 if columns else width  # from row to row
+    cdef Py_ssize_t z_down = 1 if columns else <Py_ssize_t> k[STRIDE]
     cdef double[CHUNK] rest
     cdef real[CHUNK] top
     cdef Py_ssize_t i, c, y
     cdef real x
-    if width < FEW:
+    if columns:
         for i in range(n):
-            for c in range(width):
-                e[c * n + i] = z[i * stride + c]
-        for i in range(n):
-            top[i] = e[i]
+            top[i] = z[i]
             rest[i] = 0
         for c in range(1, width):
             for i in range(n):
-                top[i] = e[c * n + i] if e[c * n + i] > top[i] else top[i]
+                top[i] = z[c * n + i] if z[c * n + i] > top[i] else top[i]
         for c in range(width):
             for i in range(n):
-                x = e[c * n + i]
+                x = z[c * n + i]
                 e[c * n + i] = exp_(x - top[i] if x != top[i] else <real> 0)
     else:
-        exponentials(z, stride, n, width, e, top)
-    for i in range(n):
-        y = target[i]
-        gap[i] = own[i] = 0
-        if counts(y, width, ignore):
-            x = z[i * stride + y]
-            gap[i] = x - top[i] if x != top[i] else <real> 0
-            own[i] = e[y * across + i * down]
-            e[y * across + i * down] = 0
-    if width < FEW:
+        exponentials(z, z_down, n, width, e, top)
+    for i in range(n):  # without a branch: any that depends on the data is mispredicted
+        y = target[i] if counts(target[i], width, k[OWN]) else 0
+        gap[i] = z[i * z_down + y * across]
+        own[i] = e[y * across + i * down]
+        e[y * across + i * down] = 0
+    if columns:
         for c in range(width):
             for i in range(n):
                 rest[i] += <double> e[c * n + i]
@@ -157,48 +153,45 @@ cdef inline void part(
         for i in range(n):
             rest[i] = sum_lanes(e + i * width, width)
     for i in range(n):
-        y = target[i]
+        gap[i] = gap[i] - top[i] if gap[i] != top[i] else <real> 0
         total[i] = <real> (rest[i] + own[i])
         extra[i] = <real> (rest[i] if gap[i] == 0 else rest[i] - 1 + own[i])
-        if counts(y, width, ignore):
+    for i in range(n):
+        y = target[i]
+        if counts(y, width, k[OWN]):
             e[y * across + i * down] = <real> -rest[i]
         else:
-            total[i] = extra[i] = 0
+            gap[i] = total[i] = extra[i] = 0
 
 
-cdef inline void join(
-    const real* e, Py_ssize_t n, Py_ssize_t width, const real* factor, real* dz,
-) noexcept nogil:
-    """dz = e times the factor of each row; 0 times NaN is 0, as in a row that does not count."""
+cdef inline void join(real* e, Py_ssize_t n, const double* k, const real* factor) noexcept nogil:
+    """Multiply e by the factor of each row; 0 times NaN is 0, as in a row that does not count."""
+    cdef Py_ssize_t width = <Py_ssize_t> k[WIDTH]
     cdef Py_ssize_t i, c
+    if k[COLUMNS] != 0:
+        for c in range(width):
+            for i in range(n):
+                e[c * n + i] = times(factor[i], e[c * n + i])
+        return
     for i in range(n):
-        if width < FEW:
-            for c in range(width):
-                dz[i * width + c] = times(factor[i], e[c * n + i])
-        else:
-            for c in range(width):
-                dz[i * width + c] = times(factor[i], e[i * width + c])
+        for c in range(width):
+            e[i * width + c] = times(factor[i], e[i * width + c])
 
 
 cdef hot cross_entropy(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     """b = ..., targets, class weights or NULL: w_y (lse - z_y); k = ..., ignore_index."""
-    cdef Py_ssize_t width = <Py_ssize_t> k[WIDTH]
     cdef real* value = b[0]
-    cdef real* dz = b[1]
     cdef const Py_ssize_t* target = <const Py_ssize_t*> b[3]
     cdef const real* w = b[4]
-    cdef real[CHUNK] columns
     cdef real[CHUNK] gap
     cdef real[CHUNK] extra
     cdef real[CHUNK] own
     cdef real[CHUNK] total
-    cdef real* e = columns
+    cdef real* e = b[1]
     cdef real scale = <real> k[SCALE]
     cdef real weight
     cdef Py_ssize_t i
-    if width >= FEW:
-        e = dz
-    part(<const real*> b[2], <Py_ssize_t> k[STRIDE], n, width, target, k[OWN], e, gap, extra, own, total)
+    part(<const real*> b[2], n, k, target, e, gap, extra, own, total)
     for i in range(n):
         value[i] = log1p_(extra[i]) - gap[i]
         own[i] = scale / total[i] if total[i] != 0 else <real> 0
@@ -207,7 +200,7 @@ cdef hot cross_entropy(real** b, Py_ssize_t n, const double* k) noexcept nogil:
             weight = w[target[i]] if total[i] != 0 else <real> 0
             value[i] = times(weight, value[i])
             own[i] = weight * own[i]
-    join(e, n, width, own, dz)
+    join(e, n, k, own)
 
 
 cdef hot focal(real** b, Py_ssize_t n, const double* k) noexcept nogil:
@@ -218,29 +211,25 @@ cdef hot focal(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     """
     cdef Py_ssize_t width = <Py_ssize_t> k[WIDTH]
     cdef real* value = b[0]
-    cdef real* dz = b[1]
     cdef const Py_ssize_t* target = <const Py_ssize_t*> b[3]
     cdef const real* w = b[4]
-    cdef real[CHUNK] columns
     cdef real[CHUNK] gap
     cdef real[CHUNK] extra
     cdef real[CHUNK] own
     cdef real[CHUNK] total
     cdef real[CHUNK] wrong
     cdef real[CHUNK] power
-    cdef real* e = columns
+    cdef real* e = b[1]
     cdef real scale = <real> k[SCALE]
     cdef Py_ssize_t whole = <Py_ssize_t> k[SECOND]
     cdef real rest = <real> k[THIRD]
     cdef real gamma = <real> (k[SECOND] + k[THIRD])
     cdef real v, weight, ratio
     cdef Py_ssize_t i, y, _power
-    if width >= FEW:
-        e = dz
-    part(<const real*> b[2], <Py_ssize_t> k[STRIDE], n, width, target, k[OWN], e, gap, extra, own, total)
+    part(<const real*> b[2], n, k, target, e, gap, extra, own, total)
     for i in range(n):
         y = target[i] if total[i] != 0 else 0
-        wrong[i] = -(e[y * n + i] if width < FEW else e[i * width + y]) / total[i] if total[i] != 0 else <real> 0
+        wrong[i] = -(e[y * n + i] if k[COLUMNS] != 0 else e[i * width + y]) / total[i] if total[i] != 0 else <real> 0
         power[i] = 1
     if rest != 0:
         for i in range(n):
@@ -254,7 +243,7 @@ cdef hot focal(real** b, Py_ssize_t n, const double* k) noexcept nogil:
         value[i] = times(weight * power[i], v)
         ratio = times(own[i] / total[i], v) / wrong[i] if wrong[i] > 0 else <real> 1
         own[i] = times(weight, scale / total[i] * (power[i] * (<real> 1 + gamma * ratio)))
-    join(e, n, width, own, dz)
+    join(e, n, k, own)
 
 
 # Smoothed targets and probabilities: class c weighs u_c = w_c (keep q_c + each).

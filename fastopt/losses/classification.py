@@ -15,6 +15,7 @@ from fastopt.losses.loss import Call, Curved, Loss, float_array, real_arrays
 from fastopt.params import Array
 
 NO_INDEX = np.iinfo(np.intp).min  # what no target is
+COLUMN_KERNELS = ("cross_entropy", "focal")
 
 
 class ClassLoss(Loss):
@@ -58,6 +59,7 @@ class ClassLoss(Loss):
             shared=(None if weights is None else weights.astype(z.dtype),),
             scalars=scalars,
             picked=picked,
+            columns=kernel in COLUMN_KERNELS,
         )
 
     def _classes(self, z: Array) -> tuple[int, tuple[int, ...]]:
