@@ -240,7 +240,7 @@ cdef int lay_out(layout_t* a, array, Py_ssize_t n, Py_ssize_t width, bint row) e
     a.column = itemsize
     a.outer = itemsize * width
     if row and width != 1 and x.nd == 2:
-        a.outer = x.strides[0]
+        a.outer = x.strides[0] if n > 1 else itemsize * width  # the stride of an axis of one means nothing
         a.column = x.strides[1]
         if a.column != itemsize:
             a.contiguous = False

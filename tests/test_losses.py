@@ -638,3 +638,16 @@ def test_label_smoothing_boundaries_from_both_sides():
     fo.CrossEntropyLoss(label_smoothing=1.0)
     with pytest.raises(ValueError, match=r"label_smoothing in \[0, 1\]"):
         fo.CrossEntropyLoss(label_smoothing=np.nextafter(1.0, 2))
+
+
+def test_an_out_of_one_row_is_written_within_its_row():
+    """Its stride to a next row, whatever it is, means nothing."""
+    z, y = np.log([[0.25, 0.25, 0.5]]), np.array([1])
+    for room in (np.full((3, 9), 5.0), np.full((3, 9), 5.0)[::-1], np.full((9, 3), 5.0)[::-3]):
+        for name in ("NLLLoss", "CrossEntropyLoss", "MultiMarginLoss"):
+            loss = getattr(fo, name)()
+            room[...] = 5
+            _, gradient = loss.value_and_grad(z, y, out=room[1:2, :3])
+            assert_array_equal(gradient, loss.value_and_grad(z, y)[1])
+            assert (np.delete(room, 1, axis=0) == 5).all()
+            assert (room[1, 3:] == 5).all()
