@@ -651,3 +651,71 @@ def test_an_out_of_one_row_is_written_within_its_row():
             assert_array_equal(gradient, loss.value_and_grad(z, y)[1])
             assert (np.delete(room, 1, axis=0) == 5).all()
             assert (room[1, 3:] == 5).all()
+
+
+def test_an_ignored_index_beyond_memory_is_not_looked_up():
+    for ignored in (2**62, -(2**62)):
+        value, gradient = fo.NLLLoss(ignore_index=ignored).value_and_grad(Z, np.array([ignored, 1]))
+        assert value == -1
+        assert_array_equal(gradient, [[0, 0, 0], [0, -1, 0]])
+
+
+def test_rows_of_more_axes_are_broadcast_and_their_gradients_added_up():
+    rng = np.random.default_rng(9)
+    for rows, one in (((3, 5, 3), (1, 5, 3)), ((3, 5, 3), (3, 1, 3)), ((2, 3, 4), (1, 1, 1))):
+        anchor, positive, negative = rng.random(rows), rng.random(one), rng.random(rows)
+        loss = fo.TripletMarginLoss()
+        value, gradients = loss.value_and_grad(anchor, positive, negative)
+        again, full = loss.value_and_grad(anchor, np.broadcast_to(positive, rows), negative)
+        axes = tuple(i for i, size in enumerate(one) if size == 1)
+        assert value == again
+        assert_allclose(gradients[1], full[1].sum(axis=axes, keepdims=True), rtol=0, atol=1e-15)
+        assert_array_equal(gradients[0], full[0])
+
+
+def test_an_out_may_not_share_the_memory_of_a_target_that_is_converted():
+    room = np.zeros(6)
+    for loss, target in (
+        (fo.CrossEntropyLoss(), room.view(np.int32)[:2]),
+        (fo.CrossEntropyLoss(), room.view(np.float32)[::2].reshape(2, 3)),
+        (fo.MultiLabelMarginLoss(), room.view(np.int32)[::2].reshape(2, 3)),
+    ):
+        with pytest.raises(ValueError, match="out shares memory"):
+            loss.value_and_grad(Z, target, out=room.reshape(2, 3))
+        assert (room == 0).all()
+
+
+def test_an_out_of_a_variance_for_each_row_is_taken_as_it_is():
+    loss, rows = fo.GaussianNLLLoss(), np.array([1.0, 2.0])
+    outs = np.empty((2, 3)), np.empty(2)
+    _, gradients = loss.value_and_grad(2 * Z, Z, rows, out=outs)
+    assert gradients[0] is outs[0] and gradients[1] is outs[1]
+    assert_array_equal(gradients[1], loss.value_and_grad(2 * Z, Z, rows[:, None])[1][1][:, 0])
+    for out in (5, (np.empty((2, 3)),), (*outs, outs), (np.empty((2, 3)), [0.0, 0.0])):
+        with pytest.raises(TypeError, match="out must be"):
+            loss.value_and_grad(Z, Z, rows, out=out)
+
+
+def test_dice_of_no_samples_is_a_mean_over_nothing():
+    for shape in ((0, 3), (0, 5, 3), (0, 5, 0)):
+        value, gradient = fo.DiceLoss().value_and_grad(np.ones(shape), np.ones(shape))
+        assert math.isnan(value)
+        assert gradient.shape == shape
+
+
+def test_options_of_another_type_are_refused():
+    assert fo.MSELoss(np.str_("sum"))(Z, 3 * Z) == 24
+    with pytest.raises(ValueError, match="Invalid reduction"):
+        fo.MSELoss(np.array("sum"))
+    for name in ("CrossEntropyLoss", "BCELoss", "BCEWithLogitsLoss", "MultiLabelSoftMarginLoss"):
+        for weight in (["1", "2"], [1j, 2j], np.array([1, None])):
+            with pytest.raises(TypeError, match="weight has dtype .*; it must be real numbers"):
+                getattr(fo, name)(weight=weight)
+
+
+def test_a_blank_assigned_later_is_checked():
+    loss = fo.CTCLoss()
+    for blank in (-1, 4):
+        loss.blank = blank
+        with pytest.raises(ValueError, match=rf"blank is {blank}; it must be in \[0, 4\)"):
+            loss.value_and_grad(np.zeros((3, 1, 4)), [[1]], [3], [1])
