@@ -719,3 +719,60 @@ def test_a_blank_assigned_later_is_checked():
         loss.blank = blank
         with pytest.raises(ValueError, match=rf"blank is {blank}; it must be in \[0, 4\)"):
             loss.value_and_grad(np.zeros((3, 1, 4)), [[1]], [3], [1])
+
+
+def test_a_nan_is_not_hidden_by_a_target_of_0():
+    assert np.isnan(fo.KLDivLoss()(np.array([np.nan]), np.array([0.0])))
+    assert np.isnan(fo.KLDivLoss(log_target=True)(np.array([np.nan]), np.array([-np.inf])))
+
+
+def test_a_focal_loss_without_weight_is_0_at_infinity():
+    for alpha, z, y in ((0, -np.inf, 1.0), (1, np.inf, 0.0)):
+        value, gradient = fo.SigmoidFocalLoss(alpha=alpha).value_and_grad(np.array([z]), np.array([y]))
+        assert value == gradient[0] == 0
+
+
+def test_a_class_of_weight_0_hides_its_rows():
+    z, y = np.array([[np.nan, 0.0], [1.0, 2.0]]), np.array([0, 1])
+    for name in ("CrossEntropyLoss", "FocalLoss", "MultiMarginLoss", "NLLLoss"):
+        value, gradient = getattr(fo, name)(weight=[0, 1]).value_and_grad(z, y)
+        assert math.isfinite(value), name
+        assert (gradient[0] == 0).all(), name
+
+
+def test_the_hessian_of_a_sure_cross_entropy_keeps_its_digits():
+    for lead in (1.0, 20.0, 40.0, 300.0):
+        for dtype in DTYPES:
+            lead = min(lead, 80.0) if dtype == np.float32 else lead
+            ours = fo.CrossEntropyLoss().hessian_diag(np.array([[lead, 0], [0, lead]], dtype), np.array([0, 0]))
+            expected = fo.BCEWithLogitsLoss().hessian_diag(np.full((2, 2), lead, dtype), np.zeros((2, 2)))
+            assert_allclose(ours, expected * 2, rtol=8 * np.finfo(dtype).eps)
+
+
+def test_the_hessian_of_an_ignored_row_is_0():
+    hessian = fo.CrossEntropyLoss().hessian_diag(np.array([[np.nan, 0.0], [1.0, 2.0]]), np.array([-100, 1]))
+    assert_array_equal(hessian[0], 0)
+    assert (hessian[1] > 0).all()
+
+
+def test_distances_whose_squares_leave_the_range_are_finite():
+    root = math.sqrt(0.5)
+    for size in (1e200, 1e-200):
+        a, b = np.full((1, 2), size), np.full((1, 2), -size)
+        loss = fo.TripletMarginLoss(eps=0, swap=True, reduction="sum")
+        value, (slope, up, down) = loss.value_and_grad(a, b, 2 * a)
+        near, far = size / root * 2, size / root
+        assert_allclose(value, 1 + near - far, rtol=1e-15)
+        assert_allclose(slope, [[2 * root, 2 * root]], rtol=1e-14)
+        assert_allclose(up, [[-root, -root]], rtol=1e-14)
+        assert_allclose(down, [[-root, -root]], rtol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_tweedie_mean_near_0_keeps_its_digits_for_a_target_of_0(dtype):
+    loss = fo.HalfTweedieLoss(power=1.5)
+    for z in (-80, -95, -103, -110) if dtype == np.float32 else (-600, -740, -745, -1000):
+        value, gradient = loss.value_and_grad(np.array([z], dtype), np.zeros(1))
+        mean = math.exp(z / 2)
+        assert_allclose([value, gradient[0]], [2 * mean, mean], rtol=8 * np.finfo(dtype).eps)
+        assert_allclose(loss.hessian_diag(np.array([z], dtype), np.zeros(1)), [mean / 2], rtol=8 * np.finfo(dtype).eps)
