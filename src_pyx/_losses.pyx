@@ -111,7 +111,7 @@ cdef void exchange(
     const layout_t* a, Py_ssize_t low, Py_ssize_t n, Py_ssize_t width, const Py_ssize_t* y, real* picked, bint take,
 ) noexcept nogil:
     """Take picked[i] from, or put it to, column y[i] of each unit, 0 and nowhere if there is none."""
-    cdef Py_ssize_t i = 0, j, run
+    cdef Py_ssize_t i = 0, j, run, c
     cdef char* base
     cdef real* at
     while i < n:
@@ -120,11 +120,13 @@ cdef void exchange(
         if a.inner > 1:
             base = a.data + (low + i) // a.inner * a.outer + (low + i) % a.inner * a.within
         for j in range(i, i + run):
-            at = <real*> (base + (j - i) * (a.outer if a.inner == 1 else a.within) + y[j] * a.column)
-            if not 0 <= y[j] < width:
+            c = y[j]
+            if not 0 <= c < width:
                 if take:
                     picked[j] = 0
-            elif take:
+                continue
+            at = <real*> (base + (j - i) * (a.outer if a.inner == 1 else a.within) + c * a.column)
+            if take:
                 picked[j] = at[0]
             else:
                 at[0] = picked[j]
@@ -259,7 +261,7 @@ cdef int lay_out(layout_t* a, array, Py_ssize_t n, Py_ssize_t width, bint row, b
     a.column = itemsize
     a.outer = itemsize * width
     if row and width != 1 and x.nd == 2:
-        a.outer = x.strides[0]
+        a.outer = x.strides[0] if n > 1 else itemsize * width  # the stride of an axis of one means nothing
         a.column = x.strides[1]
         if a.column != itemsize or columns:
             a.contiguous = False
@@ -408,7 +410,7 @@ def reduce(
     cdef Py_ssize_t n = 1, units = 1, i
     cdef int wanted = loss._gradients
     cdef double scale = 1, divisor, total
-    cdef str reduction = loss.reduction
+    cdef object reduction = loss.reduction
     cdef bint same
     cdef tuple outs = (), gradients = (None,) * wanted
     cdef object weights = None, cotangent = None, values = None
@@ -437,7 +439,7 @@ def reduce(
             same = same and given[i] is arrays[i] and array_of(arrays[i]).flags & C_CONTIGUOUS != 0
         if call[1] is None and same:
             outs = gradients = tuple([np.empty_like(arrays[i]) for i in range(wanted)])
-        elif wanted == 1 and same and call[2] is None and call[3] is None and takes(call[1], arrays, targets):
+        elif wanted == 1 and same and call[2] is None and call[3] is None and takes(call[1], given):
             outs = gradients = (call[1],)
         else:
             outs = loss._outs(given, arrays[0].dtype, call)
@@ -452,18 +454,18 @@ def reduce(
     if gradients is not outs:
         for out, full in zip(outs, gradients):
             if full.size != out.size:
-                loss._sum_to(full, out)
+                loss._sum_to(full.reshape(shape + full.shape[1:]) if full.ndim < out.ndim else full, out)
     if values is None:
         values = total if reduction == "sum" else total / divisor if divisor != 0 else NAN
     return values, outs[0] if wanted == 1 and outs else outs
 
 
-cdef bint takes(out, tuple arrays, tuple targets) except -1:
-    """Can `out`, at once, take the gradient of the first of these arrays? Else a slower look says why."""
-    if not plain((arrays[0], out)) or array_of(out).flags & WRITEABLE == 0:
+cdef bint takes(out, tuple given) except -1:
+    """Can `out`, at once, take the gradient of the first of these arguments? Else a slower look says why."""
+    if not plain((given[0], out)) or array_of(out).flags & WRITEABLE == 0:
         return False
-    for x in arrays + targets:
-        if overlap(out, x):
+    for x in given:
+        if type(x) is not ndarray or overlap(out, x):
             return False
     return True
 

@@ -312,7 +312,7 @@ cdef hot gamma_curvature(real** b, Py_ssize_t n, const double* k) noexcept nogil
 
 
 # Tweedie's exponentials, exp((2 - p) z) and y exp((1 - p) z), may both overflow: the larger is their factor, and the
-# ratio of the other is e = exp(-|z|).
+# ratio of the other is e = exp(-|z|). For a target of 0 the first is all there is.
 
 cdef hot tweedie(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     """exp((2 - p) z)/(2 - p) - y exp((1 - p) z)/(1 - p); k = ..., p."""
@@ -324,12 +324,14 @@ cdef hot tweedie(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     cdef real one = <real> (1 - k[OWN])
     cdef real two = <real> (2 - k[OWN])
     cdef real e, factor, u, v
+    cdef bint first
     cdef Py_ssize_t i
     for i in range(n):
+        first = (z[i] > 0) | (y[i] == 0)
         e = exp_(-abs_(z[i]))
-        factor = exp_(z[i] * (two if z[i] > 0 else one))
-        u = <real> 1 if z[i] > 0 else e
-        v = y[i] * e if z[i] > 0 else y[i]
+        factor = exp_(z[i] * (two if first else one))
+        u = <real> 1 if first else e
+        v = y[i] * e if first else y[i]
         value[i] = times(u / two - v / one, factor)
         dz[i] = scale * times(u - v, factor)
 
@@ -344,13 +346,15 @@ cdef hot tweedie_curvature(real** b, Py_ssize_t n, const double* k) noexcept nog
     cdef real one = <real> (1 - k[OWN])
     cdef real two = <real> (2 - k[OWN])
     cdef real e, u, v
+    cdef bint first
     cdef Py_ssize_t i
     for i in range(n):
+        first = (z[i] > 0) | (y[i] == 0)
         e = exp_(-abs_(z[i]))
-        u = <real> 1 if z[i] > 0 else e
-        v = y[i] * e if z[i] > 0 else y[i]
+        u = <real> 1 if first else e
+        v = y[i] * e if first else y[i]
         value[i] = 0
-        h[i] = scale * times(two * u - one * v, exp_(z[i] * (two if z[i] > 0 else one)))
+        h[i] = scale * times(two * u - one * v, exp_(z[i] * (two if first else one)))
 
 
 cdef hot exp_mse(real** b, Py_ssize_t n, const double* k) noexcept nogil:
@@ -394,7 +398,7 @@ cdef hot kl_div(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     cdef real scale = <real> k[SCALE]
     cdef Py_ssize_t i
     for i in range(n):
-        value[i] = times(y[i], log_(y[i]) - z[i])
+        value[i] = times(y[i], log_(y[i]) - z[i]) if z[i] == z[i] else z[i]
         dz[i] = -scale * y[i]
 
 
@@ -409,7 +413,7 @@ cdef hot kl_div_log(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
         e = exp_(y[i])
-        value[i] = times(e, y[i] - z[i])
+        value[i] = times(e, y[i] - z[i]) if z[i] == z[i] else z[i]
         dz[i] = -scale * e
 
 
@@ -551,7 +555,7 @@ cdef hot sigmoid_focal(real** b, Py_ssize_t n, const double* k) noexcept nogil:
         c = s + (times(<real> 1 - y[i], z[i]) if z[i] > 0 else times(y[i], -z[i]))
         a = first * y[i] + second * (<real> 1 - y[i])
         r = c * (p * q / wrong[i]) * (<real> 1 - <real> 2 * y[i]) if p * q > 0 else <real> 0
-        value[i] = a * times(power[i], c)
+        value[i] = times(a * power[i], c)
         dz[i] = scale * a * power[i] * (((<real> 1 - y[i]) * p - y[i] * q) + gamma * r)
 
 

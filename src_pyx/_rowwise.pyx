@@ -199,7 +199,7 @@ cdef hot cross_entropy(real** b, Py_ssize_t n, const double* k) noexcept nogil:
         for i in range(n):
             weight = w[target[i]] if total[i] != 0 else <real> 0
             value[i] = times(weight, value[i])
-            own[i] = weight * own[i]
+            own[i] = times(weight, own[i])
     join(e, n, k, own)
 
 
@@ -240,7 +240,7 @@ cdef hot focal(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     for i in range(n):
         weight = (w[target[i]] if w != NULL else <real> 1) if total[i] != 0 else <real> 0
         v = log1p_(extra[i]) - gap[i]
-        value[i] = times(weight * power[i], v)
+        value[i] = times(weight, times(power[i], v))
         ratio = times(own[i] / total[i], v) / wrong[i] if wrong[i] > 0 else <real> 1
         own[i] = times(weight, scale / total[i] * (power[i] * (<real> 1 + gamma * ratio)))
     join(e, n, k, own)
@@ -362,15 +362,27 @@ cdef hot softmax_curvature(real** b, Py_ssize_t n, const double* k) noexcept nog
     cdef const real* mass = b[3]
     cdef real[CHUNK] top
     cdef double scale = k[SCALE]
-    cdef double total, p
-    cdef Py_ssize_t i, c
+    cdef double rest, total, p
+    cdef real* e
+    cdef Py_ssize_t i, c, at
     exponentials(<const real*> b[2], <Py_ssize_t> k[STRIDE], n, width, h, top)
     for i in range(n):
+        e = h + i * width
         b[0][i] = 0
-        total = row_sum(h + i * width, width)
+        if mass[i] == 0:
+            clear_row(e, width)
+            continue
+        at = 0
         for c in range(width):
-            p = <double> h[i * width + c] / total
-            h[i * width + c] = <real> (scale * mass[i] * p * (1 - p))
+            at = c if e[c] == 1 else at
+        total = e[at]
+        e[at] = 0
+        rest = row_sum(e, width)
+        total += rest
+        for c in range(width):
+            p = <double> e[c] / total
+            e[c] = <real> (scale * mass[i] * p * (1 - p))
+        e[at] = <real> (scale * mass[i] * (1 - rest / total) * (rest / total))
 
 
 # Margins
@@ -392,7 +404,7 @@ cdef hot multi_margin(real** b, Py_ssize_t n, const double* k) noexcept nogil:
         dz = b[1] + i * width
         y = target[i]
         b[0][i] = 0
-        if not counts(y, width, -1):
+        if not counts(y, width, -1) or (w != NULL and w[y] == 0):
             clear_row(dz, width)
             continue
         own = <real> ((<double> w[y] if w != NULL else 1.0) / width)
@@ -429,7 +441,7 @@ cdef hot multilabel_margin(real** b, Py_ssize_t n, const double* k) noexcept nog
     cdef real factor = <real> (k[SCALE] / width)
     cdef double total, active
     cdef real m, on
-    cdef Py_ssize_t i, c, t
+    cdef Py_ssize_t i, c, t, y
     for i in range(n):
         z = b[3] + i * <Py_ssize_t> k[STRIDE]
         label = <const Py_ssize_t*> b[4] + i * <Py_ssize_t> k[STRIDE + 1]
@@ -439,21 +451,23 @@ cdef hot multilabel_margin(real** b, Py_ssize_t n, const double* k) noexcept nog
             dz[c] = 0
             other[c] = 1
         for t in range(width):
-            if not counts(label[t], width, -1):
+            y = label[t]
+            if not counts(y, width, -1):
                 break
-            other[label[t]] = 0
+            other[y] = 0
         total = 0
         for t in range(width):
-            if not counts(label[t], width, -1):
+            y = label[t]
+            if not counts(y, width, -1):
                 break
             active = 0
             for c in range(width):
-                m = <real> 1 - (z[label[t]] - z[c])
+                m = <real> 1 - (z[y] - z[c])
                 on = <real> 0 if m <= 0 else other[c]
                 total += <double> times(on, m)
                 active += <double> on
                 dz[c] = dz[c] + factor * on
-            dz[label[t]] = <real> (dz[label[t]] - factor * active)
+            dz[y] = <real> (dz[y] - factor * active)
         b[0][i] = <real> (total / width)
 
 
@@ -533,10 +547,12 @@ cdef inline double distance(
     for c in range(n):
         u[c] = x[c] - y[c] + <real> eps
     if p == 2:
-        total = sqrt_(dot_lanes(u, u, n))
-        factor = <real> (1 / total if total > 0 else total)
-        scale_row(u, n, factor)
-        return total
+        total = dot_lanes(u, u, n)
+        if 1e-280 < total < INFINITY:
+            total = sqrt_(total)
+            scale_row(u, n, <real> (1 / total))
+            return total
+        total = 0  # squares out of range: as for any p, by the ratios to the largest
     if p == 1:
         for c in range(n):
             total += <double> abs_(u[c])

@@ -642,3 +642,141 @@ def test_label_smoothing_boundaries_from_both_sides():
     fo.CrossEntropyLoss(label_smoothing=1.0)
     with pytest.raises(ValueError, match=r"label_smoothing in \[0, 1\]"):
         fo.CrossEntropyLoss(label_smoothing=np.nextafter(1.0, 2))
+
+
+def test_an_out_of_one_row_is_written_within_its_row():
+    """Its stride to a next row, whatever it is, means nothing."""
+    z, y = np.log([[0.25, 0.25, 0.5]]), np.array([1])
+    for room in (np.full((3, 9), 5.0), np.full((3, 9), 5.0)[::-1], np.full((9, 3), 5.0)[::-3]):
+        for name in ("NLLLoss", "CrossEntropyLoss", "MultiMarginLoss"):
+            loss = getattr(fo, name)()
+            room[...] = 5
+            _, gradient = loss.value_and_grad(z, y, out=room[1:2, :3])
+            assert_array_equal(gradient, loss.value_and_grad(z, y)[1])
+            assert (np.delete(room, 1, axis=0) == 5).all()
+            assert (room[1, 3:] == 5).all()
+
+
+def test_an_ignored_index_beyond_memory_is_not_looked_up():
+    for ignored in (2**62, -(2**62)):
+        value, gradient = fo.NLLLoss(ignore_index=ignored).value_and_grad(Z, np.array([ignored, 1]))
+        assert value == -1
+        assert_array_equal(gradient, [[0, 0, 0], [0, -1, 0]])
+
+
+def test_rows_of_more_axes_are_broadcast_and_their_gradients_added_up():
+    rng = np.random.default_rng(9)
+    for rows, one in (((3, 5, 3), (1, 5, 3)), ((3, 5, 3), (3, 1, 3)), ((2, 3, 4), (1, 1, 1))):
+        anchor, positive, negative = rng.random(rows), rng.random(one), rng.random(rows)
+        loss = fo.TripletMarginLoss()
+        value, gradients = loss.value_and_grad(anchor, positive, negative)
+        again, full = loss.value_and_grad(anchor, np.broadcast_to(positive, rows), negative)
+        axes = tuple(i for i, size in enumerate(one) if size == 1)
+        assert value == again
+        assert_allclose(gradients[1], full[1].sum(axis=axes, keepdims=True), rtol=0, atol=1e-15)
+        assert_array_equal(gradients[0], full[0])
+
+
+def test_an_out_may_not_share_the_memory_of_a_target_that_is_converted():
+    room = np.zeros(6)
+    for loss, target in (
+        (fo.CrossEntropyLoss(), room.view(np.int32)[:2]),
+        (fo.CrossEntropyLoss(), room.view(np.float32)[::2].reshape(2, 3)),
+        (fo.MultiLabelMarginLoss(), room.view(np.int32)[::2].reshape(2, 3)),
+    ):
+        with pytest.raises(ValueError, match="out shares memory"):
+            loss.value_and_grad(Z, target, out=room.reshape(2, 3))
+        assert (room == 0).all()
+
+
+def test_an_out_of_a_variance_for_each_row_is_taken_as_it_is():
+    loss, rows = fo.GaussianNLLLoss(), np.array([1.0, 2.0])
+    outs = np.empty((2, 3)), np.empty(2)
+    _, gradients = loss.value_and_grad(2 * Z, Z, rows, out=outs)
+    assert gradients[0] is outs[0] and gradients[1] is outs[1]
+    assert_array_equal(gradients[1], loss.value_and_grad(2 * Z, Z, rows[:, None])[1][1][:, 0])
+    for out in (5, (np.empty((2, 3)),), (*outs, outs), (np.empty((2, 3)), [0.0, 0.0])):
+        with pytest.raises(TypeError, match="out must be"):
+            loss.value_and_grad(Z, Z, rows, out=out)
+
+
+def test_dice_of_no_samples_is_a_mean_over_nothing():
+    for shape in ((0, 3), (0, 5, 3), (0, 5, 0)):
+        value, gradient = fo.DiceLoss().value_and_grad(np.ones(shape), np.ones(shape))
+        assert math.isnan(value)
+        assert gradient.shape == shape
+
+
+def test_options_of_another_type_are_refused():
+    assert fo.MSELoss(np.str_("sum"))(Z, 3 * Z) == 24
+    with pytest.raises(ValueError, match="Invalid reduction"):
+        fo.MSELoss(np.array("sum"))
+    for name in ("CrossEntropyLoss", "BCELoss", "BCEWithLogitsLoss", "MultiLabelSoftMarginLoss"):
+        for weight in (["1", "2"], [1j, 2j], np.array([1, None])):
+            with pytest.raises(TypeError, match=r"weight has dtype .*; it must be real numbers"):
+                getattr(fo, name)(weight=weight)
+
+
+def test_a_blank_assigned_later_is_checked():
+    loss = fo.CTCLoss()
+    for blank in (-1, 4):
+        loss.blank = blank
+        with pytest.raises(ValueError, match=rf"blank is {blank}; it must be in \[0, 4\)"):
+            loss.value_and_grad(np.zeros((3, 1, 4)), [[1]], [3], [1])
+
+
+def test_a_nan_is_not_hidden_by_a_target_of_0():
+    assert np.isnan(fo.KLDivLoss()(np.array([np.nan]), np.array([0.0])))
+    assert np.isnan(fo.KLDivLoss(log_target=True)(np.array([np.nan]), np.array([-np.inf])))
+
+
+def test_a_focal_loss_without_weight_is_0_at_infinity():
+    for alpha, z, y in ((0, -np.inf, 1.0), (1, np.inf, 0.0)):
+        value, gradient = fo.SigmoidFocalLoss(alpha=alpha).value_and_grad(np.array([z]), np.array([y]))
+        assert value == gradient[0] == 0
+
+
+def test_a_class_of_weight_0_hides_its_rows():
+    z, y = np.array([[np.nan, 0.0], [1.0, 2.0]]), np.array([0, 1])
+    for name in ("CrossEntropyLoss", "FocalLoss", "MultiMarginLoss", "NLLLoss"):
+        value, gradient = getattr(fo, name)(weight=[0, 1]).value_and_grad(z, y)
+        assert math.isfinite(value), name
+        assert (gradient[0] == 0).all(), name
+
+
+def test_the_hessian_of_a_sure_cross_entropy_keeps_its_digits():
+    for lead in (1.0, 20.0, 40.0, 300.0):
+        for dtype in DTYPES:
+            lead = min(lead, 80.0) if dtype == np.float32 else lead
+            ours = fo.CrossEntropyLoss().hessian_diag(np.array([[lead, 0], [0, lead]], dtype), np.array([0, 0]))
+            expected = fo.BCEWithLogitsLoss().hessian_diag(np.full((2, 2), lead, dtype), np.zeros((2, 2)))
+            assert_allclose(ours, expected * 2, rtol=8 * np.finfo(dtype).eps)
+
+
+def test_the_hessian_of_an_ignored_row_is_0():
+    hessian = fo.CrossEntropyLoss().hessian_diag(np.array([[np.nan, 0.0], [1.0, 2.0]]), np.array([-100, 1]))
+    assert_array_equal(hessian[0], 0)
+    assert (hessian[1] > 0).all()
+
+
+def test_distances_whose_squares_leave_the_range_are_finite():
+    root = math.sqrt(0.5)
+    for size in (1e200, 1e-200):
+        a, b = np.full((1, 2), size), np.full((1, 2), -size)
+        loss = fo.TripletMarginLoss(eps=0, swap=True, reduction="sum")
+        value, (slope, up, down) = loss.value_and_grad(a, b, 2 * a)
+        near, far = size / root * 2, size / root
+        assert_allclose(value, 1 + near - far, rtol=1e-15)
+        assert_allclose(slope, [[2 * root, 2 * root]], rtol=1e-14)
+        assert_allclose(up, [[-root, -root]], rtol=1e-14)
+        assert_allclose(down, [[-root, -root]], rtol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_tweedie_mean_near_0_keeps_its_digits_for_a_target_of_0(dtype):
+    loss = fo.HalfTweedieLoss(power=1.5)
+    for z in (-80, -95, -103, -110) if dtype == np.float32 else (-600, -740, -745, -1000):
+        value, gradient = loss.value_and_grad(np.array([z], dtype), np.zeros(1))
+        mean = math.exp(z / 2)
+        assert_allclose([value, gradient[0]], [2 * mean, mean], rtol=8 * np.finfo(dtype).eps)
+        assert_allclose(loss.hessian_diag(np.array([z], dtype), np.zeros(1)), [mean / 2], rtol=8 * np.finfo(dtype).eps)

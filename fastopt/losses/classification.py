@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from fastopt._losses import plain_indices, reduce, weigh_targets
 from fastopt._rowwise import ROWWISE
 from fastopt._validation import check_number
-from fastopt.losses.loss import Call, Curved, Loss, float_array, real_arrays
+from fastopt.losses.loss import Call, Curved, Loss, factors, float_array, real_arrays
 from fastopt.params import Array
 
 NO_INDEX = np.iinfo(np.intp).min  # what no target is
@@ -335,7 +335,7 @@ def class_weight(weight: ArrayLike | None) -> Array | None:
     """A copy of a factor for each class in float64, or None."""
     if weight is None:
         return None
-    weight = np.array(weight, dtype=np.float64)
+    weight = factors(weight, "weight")
     if weight.ndim != 1 or not (np.isfinite(weight) & (weight >= 0)).all():
         raise ValueError(f"weight must be a vector of finite numbers >= 0, one for each class, not {weight!r}")
     return weight

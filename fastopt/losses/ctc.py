@@ -131,7 +131,7 @@ class CTCLoss(Loss):
         if not shape:
             x = x[:, None]
         steps, items, classes = x.shape
-        if self.blank >= classes:
+        if not 0 <= self.blank < classes:
             raise ValueError(f"blank is {self.blank}; it must be in [0, {classes}), the classes of the input")
         labels = _integers(targets, "targets")
         if labels.ndim not in (1, 2) or (labels.ndim == 2 and len(labels) != items):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -66,8 +67,8 @@ class TripletMarginLoss(Loss):
 
     Notes
     -----
-    Called with `anchor`, `positive` and `negative`, all float32 or all float64, of shape (N, D) or (D,); they broadcast
-    but have the same number of axes, and torch's more than two are refused. The gradient is a tuple of three. At a
+    Called with `anchor`, `positive` and `negative`, all float32 or all float64, of shape (..., D); they broadcast
+    but have the same number of axes. The gradient is a tuple of three. At a
     distance of 0 the slope is 0; where the largest difference or the smaller distance is a tie, it is shared evenly; at
     a value of exactly 0 it is that of above: all as in torch.
 
@@ -281,7 +282,8 @@ class DiceLoss(Loss):
         if y.shape != z.shape:
             raise ValueError(f"target has shape {y.shape}, the input {z.shape}")
         shape = z.shape[:1] if z.ndim > 1 else ()
-        rows = tuple(as_rows(x if x.ndim == 2 else np.ascontiguousarray(x).reshape(*shape, -1)) for x in (z, y))
+        flat = (*shape, math.prod(z.shape[len(shape) :]))
+        rows = tuple(as_rows(x if x.ndim == 2 else np.ascontiguousarray(x).reshape(flat)) for x in (z, y))
         return reduce(
             self,
             ROWWISE["dice"],

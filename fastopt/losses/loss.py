@@ -36,7 +36,7 @@ class Loss:
 
     def __init__(self, reduction: str = "mean") -> None:
         check_choice(reduction, self._reductions, type(self).__name__, "reduction")
-        self.reduction = reduction
+        self.reduction = str(reduction)
 
     def __call__(self, input: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None) -> Any:
         """The value: a float, or an array for ``reduction="none"``; the arguments are those of `value_and_grad`."""
@@ -89,14 +89,11 @@ class Loss:
 
     def _weights(self, sample_weight: ArrayLike, shape: tuple[int, ...]) -> Array:
         """The weights of the samples, one for each index of the first axis of `shape`."""
-        weights = np.asarray(sample_weight)
-        if weights.dtype.kind not in "fiub":
-            raise TypeError(f"sample_weight has dtype {weights.dtype}; it must be real numbers")
+        weights = factors(sample_weight, "sample_weight")
         if not shape:
             raise ValueError("sample_weight needs samples: an input whose first axis counts them")
         if weights.shape != shape[:1]:
             raise ValueError(f"sample_weight has shape {weights.shape}; it must be {shape[:1]}, one for each sample")
-        weights = np.array(weights, np.float64)
         if not (np.isfinite(weights) & (weights >= 0)).all():
             raise ValueError("sample_weight must be finite numbers >= 0")
         return weights
@@ -228,6 +225,14 @@ def warn_of_broadcast(shape: tuple[int, ...], other: tuple[int, ...]) -> None:
         "incorrect results due to broadcasting. Please ensure they have the same size.",
         stacklevel=7,
     )
+
+
+def factors(numbers: ArrayLike, name: str) -> Array:
+    """A copy of real numbers in float64."""
+    array = np.asarray(numbers)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} has dtype {array.dtype}; it must be real numbers")
+    return np.array(array, np.float64)
 
 
 def float_array(x: ArrayLike, name: str) -> Array:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from fastopt._losses import outside
 from fastopt._validation import check_flag, check_number
-from fastopt.losses.loss import CurvedPointwise, Pointwise
+from fastopt.losses.loss import CurvedPointwise, Pointwise, factors
 from fastopt.params import Array
 
 
@@ -266,7 +266,7 @@ def finite_array(weight: ArrayLike | None, name: str) -> Array | None:
     """A copy of `weight` in float64, or None."""
     if weight is None:
         return None
-    weight = np.array(weight, dtype=np.float64)
+    weight = factors(weight, name)
     if not np.isfinite(weight).all():
         raise ValueError(f"{name} must be finite, not {weight!r}")
     return weight

@@ -431,9 +431,9 @@ class GaussianNLLLoss(Pointwise):
 
     Notes
     -----
-    Called with `input` and `target` of the same shape, and `var`, of that shape too, or with 1 as last axis, or without
-    it: one variance for several elements, whose gradients are added up. `input` and `var` are float32 or float64, both
-    the same; `target` is real numbers. The gradient is a pair, that by `input` and that by `var`. Below eps the latter
+    Called with `input` and `target` of the same shape, and `var`, of that shape too, or with an axis of 1, or without
+    the last: one variance for several elements, whose gradients are added up. `input` and `var` are float32 or
+    float64, both the same; `target` is real numbers. The gradient is a pair, that by `input` and that by `var`. Below eps the latter
     is that at eps, not 0, so that a variance can grow again; as in torch.
 
     References
@@ -462,7 +462,7 @@ class GaussianNLLLoss(Pointwise):
     def __call__(  # type: ignore[override]
         self, input: ArrayLike, target: ArrayLike, var: ArrayLike, *, sample_weight: ArrayLike | None = None
     ) -> Any:
-        return self._evaluate((input, self._column(input, var), target), (False, None, None, sample_weight))[0]
+        return self._evaluate((input, var, target), (False, None, None, sample_weight))[0]
 
     def value_and_grad(  # type: ignore[override]
         self,
@@ -475,18 +475,16 @@ class GaussianNLLLoss(Pointwise):
         sample_weight: ArrayLike | None = None,
     ) -> tuple[Any, tuple[Array, Array]]:
         """As `Loss.value_and_grad`, with the gradients by `input` and by `var`."""
-        column = self._column(input, var)
-        if column is var:
-            return self._evaluate((input, var, target), (True, out, grad_output, sample_weight))
-        if out is not None:
-            out = (out[0], np.asarray(out[1])[..., None])
-        value, (slope, of_column) = self._evaluate((input, column, target), (True, out, grad_output, sample_weight))
-        return value, (slope, of_column[..., 0])
+        return self._evaluate((input, var, target), (True, out, grad_output, sample_weight))
 
-    def _column(self, input: ArrayLike, var: ArrayLike) -> ArrayLike:
-        """A variance that all of a row share, as a column."""
-        shape, own = np.shape(input), np.shape(var)
-        return np.asarray(var)[..., None] if own != shape and own == shape[:-1] else var
+    def _conform(self, inputs: tuple[Any, ...]) -> tuple[Array, ...]:
+        input, var, target = inputs
+        if np.ndim(input) and np.shape(var) == np.shape(input)[:-1]:  # one for each row: a column
+            var = np.asarray(var)[..., None]
+        return super()._conform((input, var, target))
+
+    def _sum_to(self, full: Array, out: Array) -> None:
+        super()._sum_to(full, out if out.ndim == full.ndim else out[..., None])
 
     def _common_shape(self, shape: tuple[int, ...], other: tuple[int, ...], name: str) -> tuple[int, ...]:
         differ = [b for a, b in zip(shape, other, strict=True) if a != b] if len(shape) == len(other) else []
