@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, freethreading_compatible=True
 """What all losses share: `sweep` takes a kernel over all units, on threads; `reduce` is what a call comes to."""
-# Design: chunk by chunk, while it is in L1: rows that are not contiguous (classes on axis 1 of more, Fortran order), or that the
-# kernel wants as columns, are gathered into scratch memory, the kernel runs, weights multiply what it left, the values are added up, and rows of
-# the gradient are scattered where they belong. So kernels know none of this, each byte moves through memory once, and
-# a transposed copy is never made.
+# Design: chunk by chunk, while it is in L1: rows that are not contiguous (classes on axis 1 of more, Fortran order), or
+# that the kernel wants as columns, are gathered into scratch memory, the kernel runs, weights multiply what it left,
+# the values are added up, and rows of the gradient are scattered where they belong. So kernels know none of this, each
+# byte moves through memory once, and a transposed copy is never made.
 import numpy as np
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
