@@ -53,6 +53,30 @@ cdef inline double row_sum(const real* x, Py_ssize_t n) noexcept nogil:
     return total
 
 
+cdef inline void column_sums(const real* x, Py_ssize_t n, Py_ssize_t width, double* total) noexcept nogil:
+    """What row_sum gives for each unit, of columns: to the last bit."""
+    cdef double[LANES * FEW] lane  # many columns are of few units
+    cdef Py_ssize_t i, c
+    if width < FEW:
+        for i in range(n):
+            total[i] = 0
+        for c in range(width):
+            for i in range(n):
+                total[i] += <double> x[c * n + i]
+        return
+    for i in range(LANES * n):
+        lane[i] = 0
+    for c in range(width):
+        for i in range(n):
+            lane[c % LANES * n + i] += <double> x[c * n + i]
+    for i in range(8 * n):
+        lane[i] += lane[8 * n + i]
+    for i in range(4 * n):
+        lane[i] += lane[4 * n + i]
+    for i in range(n):
+        total[i] = (lane[i] + lane[2 * n + i]) + (lane[n + i] + lane[3 * n + i])
+
+
 cdef inline void exponentials(
     const real* z, Py_ssize_t stride, Py_ssize_t n, Py_ssize_t width, real* e, real* top,
 ) noexcept nogil:
@@ -130,7 +154,6 @@ cdef inline void part(
     if columns:
         for i in range(n):
             top[i] = z[i]
-            rest[i] = 0
         for c in range(1, width):
             for i in range(n):
                 top[i] = z[c * n + i] if z[c * n + i] > top[i] else top[i]
@@ -146,9 +169,7 @@ cdef inline void part(
         own[i] = e[y * across + i * down]
         e[y * across + i * down] = 0
     if columns:
-        for c in range(width):
-            for i in range(n):
-                rest[i] += <double> e[c * n + i]
+        column_sums(e, n, width, rest)
     else:
         for i in range(n):
             rest[i] = sum_lanes(e + i * width, width)
