@@ -181,7 +181,8 @@ cdef class Sweep:
     cdef bint single
     cdef bint columns  # the kernel sees the rows of a chunk as columns
     cdef bint picked  # only the number that the target names is read of a row, and only it is not 0 in the gradient
-    cdef Py_ssize_t n, width, grain
+    cdef Py_ssize_t n, width
+    cdef Py_ssize_t grain, size  # units and numbers of a chunk
     cdef Py_ssize_t scratch  # bytes of each of the rows that a chunk needs beside the caller's arrays
     cdef int scratches
     cdef bint failed
@@ -277,6 +278,12 @@ cdef int lay_out(layout_t* a, array, Py_ssize_t n, Py_ssize_t width, bint row, b
     return 0
 
 
+cdef bint side_by_side(array) except -1:
+    """Do the numbers of a row follow each other in memory?"""
+    cdef array_t* x = array_of(array)
+    return x.nd == 1 or x.nd == 2 and x.strides[1] == <Py_ssize_t> array.itemsize
+
+
 cdef double sweep(
     tuple kernels, values, tuple gradients, tuple inputs, tuple targets, tuple shared, tuple scalars,
     Py_ssize_t n, Py_ssize_t width, double scale, tuple factors, cotangent, bint picked, bint columns,
@@ -321,11 +328,13 @@ cdef double sweep(
     s.n = n
     s.width = width
     s.picked = picked
-    s.columns = columns and width < FEW
+    s.columns = columns and (width < FEW or width <= CHUNK and not side_by_side(inputs[0]))
     s.grain = max(CHUNK // max(width, 1), 1)
-    s.grain -= s.grain % LANES if s.grain > LANES else 0  # whole vectors of units
+    if width <= CHUNK:  # whole vectors, and cache lines, of units
+        s.grain = (s.grain + LANES - 1) // LANES * LANES
+    s.size = s.grain * max(width, 1)
     s.gradients = len(gradients)
-    s.scratch = max(<Py_ssize_t> CHUNK, width) * (sizeof(float) if s.single else sizeof(double))
+    s.scratch = s.size * (sizeof(float) if s.single else sizeof(double))
     lay_out(&s.buffer[0], values, n, 1, False)
     j = 1
     for array in gradients:
@@ -365,7 +374,7 @@ cdef double sweep(
         if n * width >= THREAD_MIN:
             threads = _threads.hire()
         with nogil:
-            share(run, <void*> s, chunks, LARGE // 4 if width == 1 else LARGE // 16, threads)
+            share(run, <void*> s, chunks, LARGE // 4 if width == 1 else LARGE // 16 * CHUNK // s.size, threads)
         if s.failed:
             raise MemoryError
         cascade_start(&total)

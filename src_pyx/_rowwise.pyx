@@ -53,6 +53,54 @@ cdef inline double row_sum(const real* x, Py_ssize_t n) noexcept nogil:
     return total
 
 
+# The sums of columns have the lanes of row sums, and so their bits: column c goes to lane c of as many as there are.
+# The lanes of all units fit into a chunk, as the units of many columns are few.
+
+cdef inline Py_ssize_t lanes_for(Py_ssize_t width) noexcept nogil:
+    return LANES if width >= FEW else 1
+
+
+cdef inline void fold_columns(double* lane, Py_ssize_t n, Py_ssize_t width) noexcept nogil:
+    """Leave the sum of each unit in the first lane."""
+    cdef Py_ssize_t i
+    if width < FEW:
+        return
+    for i in range(8 * n):
+        lane[i] += lane[8 * n + i]
+    for i in range(4 * n):
+        lane[i] += lane[4 * n + i]
+    for i in range(n):
+        lane[i] = (lane[i] + lane[2 * n + i]) + (lane[n + i] + lane[3 * n + i])
+
+
+cdef inline void column_sums(const real* x, Py_ssize_t n, Py_ssize_t width, double* total) noexcept nogil:
+    cdef Py_ssize_t lanes = lanes_for(width)
+    cdef Py_ssize_t i, c
+    cdef double* lane
+    for i in range(lanes * n):
+        total[i] = 0
+    for c in range(width):
+        lane = total + (c & lanes - 1) * n
+        for i in range(n):
+            lane[i] += <double> x[c * n + i]
+    fold_columns(total, n, width)
+
+
+cdef inline void column_exponentials(const real* z, Py_ssize_t n, Py_ssize_t width, real* e, real* top) noexcept nogil:
+    """As exponentials, of columns."""
+    cdef Py_ssize_t i, c
+    cdef real x
+    for i in range(n):
+        top[i] = z[i]
+    for c in range(1, width):
+        for i in range(n):
+            top[i] = z[c * n + i] if z[c * n + i] > top[i] else top[i]
+    for c in range(width):
+        for i in range(n):
+            x = z[c * n + i]
+            e[c * n + i] = exp_(x - top[i] if x != top[i] else <real> 0)
+
+
 cdef inline void exponentials(
     const real* z, Py_ssize_t stride, Py_ssize_t n, Py_ssize_t width, real* e, real* top,
 ) noexcept nogil:
@@ -125,19 +173,9 @@ cdef inline void part(
     cdef Py_ssize_t z_down = 1 if columns else <Py_ssize_t> k[STRIDE]
     cdef double[CHUNK] rest
     cdef real[CHUNK] top
-    cdef Py_ssize_t i, c, y
-    cdef real x
+    cdef Py_ssize_t i, y
     if columns:
-        for i in range(n):
-            top[i] = z[i]
-            rest[i] = 0
-        for c in range(1, width):
-            for i in range(n):
-                top[i] = z[c * n + i] if z[c * n + i] > top[i] else top[i]
-        for c in range(width):
-            for i in range(n):
-                x = z[c * n + i]
-                e[c * n + i] = exp_(x - top[i] if x != top[i] else <real> 0)
+        column_exponentials(z, n, width, e, top)
     else:
         exponentials(z, z_down, n, width, e, top)
     for i in range(n):  # without a branch: any that depends on the data is mispredicted
@@ -146,9 +184,7 @@ cdef inline void part(
         own[i] = e[y * across + i * down]
         e[y * across + i * down] = 0
     if columns:
-        for c in range(width):
-            for i in range(n):
-                rest[i] += <double> e[c * n + i]
+        column_sums(e, n, width, rest)
     else:
         for i in range(n):
             rest[i] = sum_lanes(e + i * width, width)
@@ -283,6 +319,83 @@ cdef inline void soft_lanes(
     out[1] = fold(value)
 
 
+cdef inline void soft_columns(
+    const real* z, const real* q, const real* w, double keep, double each, const double* k, Py_ssize_t n, real* e,
+    real* top, double* total, double* lse, double* mass, double* value,
+) noexcept nogil:
+    """e = exp(z - top), its sums and their logarithms, and of each unit what soft_lanes finds of a row."""
+    cdef Py_ssize_t width = <Py_ssize_t> k[WIDTH]
+    cdef Py_ssize_t lanes = lanes_for(width)
+    cdef Py_ssize_t i, c, at
+    cdef double u, factor
+    column_exponentials(z, n, width, e, top)
+    column_sums(e, n, width, total)
+    for i in range(n):
+        lse[i] = log_(total[i])
+    for i in range(lanes * n):
+        mass[i] = value[i] = 0
+    for c in range(width):
+        factor = <double> w[c] if w != NULL else 1.0
+        at = (c & lanes - 1) * n
+        for i in range(n):
+            u = (keep * <double> q[c * n + i] + each if q != NULL else each) * factor
+            mass[at + i] += u
+            u = u * (lse[i] - (<double> z[c * n + i] - top[i] if z[c * n + i] != top[i] else 0.0)) if u != 0 else 0.0
+            value[at + i] += u
+    fold_columns(mass, n, width)
+    fold_columns(value, n, width)
+
+
+cdef inline void soft_slopes(
+    real* e, const real* q, const real* w, double keep, double each, const double* k, Py_ssize_t n, const real* factor,
+) noexcept nogil:
+    """Columns of the gradient: e times the factor of its unit, less what the targets take."""
+    cdef Py_ssize_t i, c
+    cdef double u, weight
+    for c in range(<Py_ssize_t> k[WIDTH]):
+        weight = <double> w[c] if w != NULL else 1.0
+        for i in range(n):
+            u = (keep * <double> q[c * n + i] + each if q != NULL else each) * weight
+            e[c * n + i] = factor[i] * e[c * n + i] - <real> (k[SCALE] * u)
+
+
+cdef inline void smooth_columns(real** b, Py_ssize_t n, const double* k) noexcept nogil:
+    """As cross_entropy_smooth."""
+    cdef Py_ssize_t width = <Py_ssize_t> k[WIDTH]
+    cdef real* e = b[1]
+    cdef const real* z = b[2]
+    cdef const Py_ssize_t* target = <const Py_ssize_t*> b[3]
+    cdef const real* w = b[4]
+    cdef real[CHUNK] top
+    cdef real[CHUNK] factor
+    cdef double[CHUNK] total
+    cdef double[CHUNK] lse
+    cdef double[CHUNK] mass
+    cdef double[CHUNK] value
+    cdef double[CHUNK] own
+    cdef double each = k[SECOND] / width
+    cdef real gap
+    cdef Py_ssize_t i, c, y
+    soft_columns(z, <const real*> NULL, w, 0, each, k, n, e, top, total, lse, mass, value)
+    for i in range(n):
+        y = target[i] if counts(target[i], width, k[OWN]) else 0
+        own[i] = (1 - k[SECOND]) * (<double> w[y] if w != NULL else 1.0)
+        factor[i] = z[y * n + i]
+    for i in range(n):
+        gap = factor[i] - top[i] if factor[i] != top[i] else <real> 0
+        b[0][i] = <real> (times(own[i], lse[i] - <double> gap) + value[i])
+        factor[i] = <real> (k[SCALE] * (own[i] + mass[i]) / total[i])
+    soft_slopes(e, <const real*> NULL, w, 0, each, k, n, factor)
+    for i in range(n):
+        y = target[i]
+        if counts(y, width, k[OWN]):
+            e[y * n + i] = e[y * n + i] - <real> (k[SCALE] * own[i])
+            continue
+        b[0][i] = 0
+        for c in range(width):
+            e[c * n + i] = 0
+
+
 cdef hot cross_entropy_smooth(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     """b = ..., targets, class weights or NULL: (1 - s) w_y (lse - z_y) + s/C sum_c w_c (lse - z_c).
 
@@ -303,6 +416,9 @@ cdef hot cross_entropy_smooth(real** b, Py_ssize_t n, const double* k) noexcept 
     cdef real gap
     cdef real* e
     cdef Py_ssize_t i, c, y
+    if k[COLUMNS] != 0:
+        smooth_columns(b, n, k)
+        return
     exponentials(z, stride, n, width, dz, top)
     for i in range(n):
         e = dz + i * width
@@ -321,6 +437,24 @@ cdef hot cross_entropy_smooth(real** b, Py_ssize_t n, const double* k) noexcept 
         for c in range(width):
             e[c] = e[c] - <real> (scale * share_of(<const real*> NULL, w, 0, each, c))
         e[y] = e[y] - <real> (scale * own)
+
+
+cdef inline void soft_target_columns(real** b, Py_ssize_t n, const double* k) noexcept nogil:
+    """As cross_entropy_soft."""
+    cdef double keep = 1 - k[OWN]
+    cdef double each = k[OWN] / k[WIDTH]
+    cdef real[CHUNK] top
+    cdef real[CHUNK] factor
+    cdef double[CHUNK] total
+    cdef double[CHUNK] lse
+    cdef double[CHUNK] mass
+    cdef double[CHUNK] value
+    cdef Py_ssize_t i
+    soft_columns(<const real*> b[2], <const real*> b[3], <const real*> b[4], keep, each, k, n, b[1], top, total, lse, mass, value)
+    for i in range(n):
+        b[0][i] = <real> value[i]
+        factor[i] = <real> (k[SCALE] * mass[i] / total[i])
+    soft_slopes(b[1], <const real*> b[3], <const real*> b[4], keep, each, k, n, factor)
 
 
 cdef hot cross_entropy_soft(real** b, Py_ssize_t n, const double* k) noexcept nogil:
@@ -343,6 +477,9 @@ cdef hot cross_entropy_soft(real** b, Py_ssize_t n, const double* k) noexcept no
     cdef double[2] spread
     cdef real* e
     cdef Py_ssize_t i, c
+    if k[COLUMNS] != 0:
+        soft_target_columns(b, n, k)
+        return
     exponentials(z, stride, n, width, dz, top)
     for i in range(n):
         e = dz + i * width

@@ -15,7 +15,7 @@ from fastopt.losses.loss import Call, Curved, Loss, factors, float_array, real_a
 from fastopt.params import Array
 
 NO_INDEX = np.iinfo(np.intp).min  # what no target is
-COLUMN_KERNELS = ("cross_entropy", "focal")
+COLUMN_KERNELS = ("cross_entropy", "cross_entropy_smooth", "focal")
 
 
 class ClassLoss(Loss):
@@ -231,6 +231,7 @@ class CrossEntropyLoss(Curved, ClassLoss):
             classes,
             shared=(None if weights is None else weights.astype(z.dtype),),
             scalars=(self.label_smoothing,),
+            columns=True,
         )
 
     def _evaluate_curvature(self, inputs: tuple[Any, ...], call: Call) -> Any:
