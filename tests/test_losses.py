@@ -709,7 +709,7 @@ def test_options_of_another_type_are_refused():
         fo.MSELoss(np.array("sum"))
     for name in ("CrossEntropyLoss", "BCELoss", "BCEWithLogitsLoss", "MultiLabelSoftMarginLoss"):
         for weight in (["1", "2"], [1j, 2j], np.array([1, None])):
-            with pytest.raises(TypeError, match="weight has dtype .*; it must be real numbers"):
+            with pytest.raises(TypeError, match=r"weight has dtype .*; it must be real numbers"):
                 getattr(fo, name)(weight=weight)
 
 
@@ -779,7 +779,7 @@ def test_a_tweedie_mean_near_0_keeps_its_digits_for_a_target_of_0(dtype):
 
 
 def test_a_nan_cast_to_a_class_is_refused():
-    with pytest.raises(IndexError, match="Target -9223372036854775808 is out of bounds. .classes are 0 to 2.$"):
+    with pytest.raises(IndexError, match=r"Target -9223372036854775808 is out of bounds. .classes are 0 to 2.$"):
         fo.MultiMarginLoss()(Z, np.array([np.iinfo(np.int64).min, 0]))
 
 

@@ -432,9 +432,9 @@ class GaussianNLLLoss(Pointwise):
     Notes
     -----
     Called with `input` and `target` of the same shape, and `var`, of that shape too, or with an axis of 1, or without
-    the last: one variance for several elements, whose gradients are added up. `input` and `var` are float32 or float64, both
-    the same; `target` is real numbers. The gradient is a pair, that by `input` and that by `var`. Below eps the latter
-    is that at eps, not 0, so that a variance can grow again; as in torch.
+    the last: one variance for several elements, whose gradients are added up. `input` and `var` are float32 or float64,
+    both the same; `target` is real numbers. The gradient is a pair, that by `input` and that by `var`. Below eps the
+    latter is that at eps, not 0, so that a variance can grow again; as in torch.
 
     References
     ----------
