@@ -564,9 +564,10 @@ cdef hot survey(
 ) noexcept nogil:
     """How many targets are not ignored, and is there one among them that is no class?"""
     cdef Py_ssize_t i, count = 0, outside = 0
+    cdef Py_ssize_t none = ignore == PY_SSIZE_T_MIN
     for i in range(n):
         count += y[i] != ignore
-        outside |= (y[i] != ignore) & ((y[i] < 0) | (y[i] >= classes))
+        outside |= ((y[i] != ignore) | none) & ((y[i] < 0) | (y[i] >= classes))
     counted[0] = count
     bad[0] = outside != 0
 
@@ -600,7 +601,7 @@ def weigh_targets(target, Py_ssize_t classes, Py_ssize_t ignore, weight, sample_
         for j in range(LANES):
             lane[j] = 0
         for i in range(n):
-            if y[i] != ignore:
+            if y[i] != ignore or ignore == PY_SSIZE_T_MIN:
                 if y[i] < 0 or y[i] >= classes:
                     bad = i
                     break

@@ -780,3 +780,22 @@ def test_a_tweedie_mean_near_0_keeps_its_digits_for_a_target_of_0(dtype):
         mean = math.exp(z / 2)
         assert_allclose([value, gradient[0]], [2 * mean, mean], rtol=8 * np.finfo(dtype).eps)
         assert_allclose(loss.hessian_diag(np.array([z], dtype), np.zeros(1)), [mean / 2], rtol=8 * np.finfo(dtype).eps)
+
+
+def test_a_nan_cast_to_a_class_is_refused():
+    with pytest.raises(IndexError, match=r"Target -9223372036854775808 is out of bounds. .classes are 0 to 2.$"):
+        fo.MultiMarginLoss()(Z, np.array([np.iinfo(np.int64).min, 0]))
+
+
+@pytest.mark.parametrize("name", ["MSELoss", "CrossEntropyLoss", "NLLLoss", "KLDivLoss"])
+def test_a_mean_is_the_same_for_all_multiples_of_the_weights(name):
+    """Those that float32 cannot hold too; powers of two leave the bits as they are."""
+    inputs = cast(CASES[0]._replace(inputs=FAMILIES[name].draw(np.random.default_rng(10), 60)), np.float32).inputs
+    weight = np.random.default_rng(11).random(len(inputs[0]))
+    for reduction in set(FAMILIES[name].reductions) - {"none", "sum"}:
+        loss = getattr(fo, name)(reduction=reduction)
+        value, gradient = loss.value_and_grad(*inputs, sample_weight=weight)
+        for factor in (2.0**-500, 2.0**-140, 2.0**128, 2.0**500):
+            again, slope = loss.value_and_grad(*inputs, sample_weight=factor * weight)
+            assert again == value
+            assert_array_equal(slope, gradient)

@@ -14,7 +14,7 @@ from fastopt._validation import check_number
 from fastopt.losses.loss import Call, Curved, Loss, factors, float_array, real_arrays
 from fastopt.params import Array
 
-NO_INDEX = np.iinfo(np.intp).min  # what no target is
+NO_INDEX = np.iinfo(np.intp).min  # nothing is ignored, not even a NaN that was cast to this
 COLUMN_KERNELS = ("cross_entropy", "cross_entropy_smooth", "focal")
 
 

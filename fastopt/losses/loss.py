@@ -96,6 +96,9 @@ class Loss:
             raise ValueError(f"sample_weight has shape {weights.shape}; it must be {shape[:1]}, one for each sample")
         if not (np.isfinite(weights) & (weights >= 0)).all():
             raise ValueError("sample_weight must be finite numbers >= 0")
+        if self.reduction not in ("none", "sum") and weights.any():
+            # A mean is the same for all multiples of the weights: those near 1 are in the range of float32.
+            weights = np.ldexp(weights, -np.frexp(weights.max())[1])
         return weights
 
     def _cotangent(self, grad_output: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
