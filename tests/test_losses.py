@@ -799,3 +799,11 @@ def test_a_mean_is_the_same_for_all_multiples_of_the_weights(name):
             again, slope = loss.value_and_grad(*inputs, sample_weight=factor * weight)
             assert again == value
             assert_array_equal(slope, gradient)
+
+
+def test_a_target_that_is_refused_is_the_one_that_is_named():
+    for bad in (3, -1):
+        with pytest.raises(IndexError, match=rf"Target {bad} is out of bounds\. .classes are 0 to 2"):
+            fo.CrossEntropyLoss().hessian_diag(Z, np.array([0, bad]))
+    with pytest.raises(ValueError, match="needs targets >= 0, finite; got inf"):
+        fo.HalfPoissonLoss()(np.ones(2), np.array([1, np.inf]))
