@@ -15,4 +15,3 @@ cdef enum:
     WIDTH
     STRIDE
     OWN = STRIDE + 3  # where the kernel's own scalars begin
-

@@ -7,7 +7,8 @@
 import numpy as np
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
-from libc.math cimport NAN
+from libc.float cimport DBL_MAX, FLT_MAX
+from libc.math cimport INFINITY, NAN, nextafter, nextafterf
 from libc.stdlib cimport free, malloc
 
 from _core cimport (
@@ -19,6 +20,9 @@ from _loss cimport OWN, SCALE, STRIDE, WIDTH, loss_t
 from . import _threads
 
 cdef share_t share = <share_t> PyCapsule_GetPointer(_threads.SHARE_OUT, "fastopt.share")
+
+cdef extern from *:
+    Py_ssize_t PY_SSIZE_T_MIN
 
 cdef type ndarray = np.ndarray
 cdef int INTP = np.dtype(np.intp).num
@@ -96,6 +100,10 @@ cdef hot weigh(
         i = stop
 
 
+cdef hot add_up(const real* x, Py_ssize_t n, double* total) noexcept nogil:
+    total[0] = sum_lanes(x, n)
+
+
 cdef void finish(Sweep s, real** b, Py_ssize_t low, Py_ssize_t n, Py_ssize_t chunk) noexcept nogil:
     """What follows the kernel on a chunk: weights, and the sum of the values."""
     cdef int f, j
@@ -106,7 +114,7 @@ cdef void finish(Sweep s, real** b, Py_ssize_t low, Py_ssize_t n, Py_ssize_t chu
             weigh(b[0], 1, low, n, <real*> a.data, a.units)
         for j in range(1, 1 + s.gradients):
             weigh(b[j], s.width, low, n, <real*> a.data, a.units)
-    s.sums[chunk] = sum_lanes(b[0], n)
+    add_up(b[0], n, &s.sums[chunk])
 
 
 cdef class Sweep:
@@ -355,7 +363,8 @@ def reduce(
         else:
             outs = loss._outs(given, arrays[0].dtype, call)
             gradients = tuple([
-                out if out.shape == x.shape else np.empty(x.shape, x.dtype) for out, x in zip(outs, arrays)
+                out.reshape(x.shape) if out.size == x.size else np.empty(x.shape, x.dtype)
+                for out, x in zip(outs, arrays)
             ])
     total = sweep(
         kernels, values, gradients + (None,) * scratch, arrays, targets, shared, scalars, n, width, scale, factors,
@@ -363,7 +372,7 @@ def reduce(
     )
     if gradients is not outs:
         for out, full in zip(outs, gradients):
-            if full is not out:
+            if full.size != out.size:
                 loss._sum_to(full, out)
     if values is None:
         values = total if reduction == "sum" else total / divisor if divisor != 0 else NAN
@@ -442,18 +451,67 @@ cdef hot outside_(const real* x, Py_ssize_t n, double low, double high, bint* fo
     found[0] = bad
 
 
-def outside(array, double low, double high):
-    """Is some number of a contiguous float array not in [low, high], or NaN?"""
+def outside(array, double low, double high, bint low_open=False):
+    """Is some number of a contiguous float array not in [low, high], or (low, high], or infinite or NaN?"""
     cdef bint found = False
     cdef Py_ssize_t n = array.size
     cdef char* data = array_of(array).data
     if dtype_of(array) == FLOAT32:
+        low = nextafterf(<float> low, <float> INFINITY) if low_open else low
+        high = min(high, <double> FLT_MAX)
         with nogil:
             outside_[float](<const float*> data, n, low, high, &found)
     else:
+        low = nextafter(low, INFINITY) if low_open else low
+        high = min(high, DBL_MAX)
         with nogil:
             outside_[double](<const double*> data, n, low, high, &found)
     return found
+
+
+def pick(array, target, Py_ssize_t width, Py_ssize_t ignore):
+    """The number of each unit's row that its target names, 0 where that is ignored."""
+    picked = np.empty(target.shape, array.dtype)
+    trade(array, target, width, ignore, picked, True)
+    return picked
+
+
+def place(array, target, Py_ssize_t width, Py_ssize_t ignore, picked):
+    """Put a number for each unit back where `pick` found it, among zeros."""
+    array.fill(0)
+    trade(array, target, width, ignore, picked, False)
+
+
+cdef int trade(array, target, Py_ssize_t width, Py_ssize_t ignore, picked, bint take) except -1:
+    cdef layout_t a
+    cdef const Py_ssize_t* y = <const Py_ssize_t*> array_of(target).data
+    cdef char* numbers = array_of(picked).data
+    cdef Py_ssize_t n = target.size
+    lay_out(&a, array, n, width, True)
+    with nogil:
+        if a.itemsize == sizeof(float):
+            exchange[float](&a, n, width, y, ignore, <float*> numbers, take)
+        else:
+            exchange[double](&a, n, width, y, ignore, <double*> numbers, take)
+    return 0
+
+
+cdef void exchange(
+    const layout_t* a, Py_ssize_t n, Py_ssize_t width, const Py_ssize_t* y, Py_ssize_t ignore, real* picked, bint take,
+) noexcept nogil:
+    """Take picked[i] from, or put it to, column y[i] of unit i."""
+    cdef Py_ssize_t i
+    cdef real* at
+    for i in range(n):
+        if not 0 <= y[i] < width or y[i] == ignore:
+            if take:
+                picked[i] = 0
+            continue
+        at = <real*> (a.data + i // a.inner * a.outer + i % a.inner * a.within + y[i] * a.column)
+        if take:
+            picked[i] = at[0]
+        else:
+            at[0] = picked[i]
 
 
 def weigh_targets(target, Py_ssize_t classes, Py_ssize_t ignore, weight, sample_weight, Py_ssize_t units):
@@ -490,7 +548,6 @@ def weigh_targets(target, Py_ssize_t classes, Py_ssize_t ignore, weight, sample_
                 for j in range(LANES):
                     lane[j] = 0
     if bad >= 0:
-        raise IndexError(
-            f"Target {y[bad]} is out of bounds. (classes are 0 to {classes - 1}, ignore_index is {ignore})"
-        )
+        ignored = f", ignore_index is {ignore}" if ignore != PY_SSIZE_T_MIN else ""
+        raise IndexError(f"Target {y[bad]} is out of bounds. (classes are 0 to {classes - 1}{ignored})")
     return fold(lane) + cascade_total(&total)

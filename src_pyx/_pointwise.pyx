@@ -278,8 +278,8 @@ cdef hot poisson_rate(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
         r = z[i] + eps
-        value[i] = z[i] - times(y[i], log_(r))
-        dz[i] = scale * (<real> 1 - y[i] / r)
+        value[i] = z[i] - (times(y[i], log_(r)) if z[i] < <real> INFINITY else <real> 0)
+        dz[i] = scale * (<real> 1 - (y[i] / r if y[i] != 0 else <real> 0))
     if k[OWN] != 0:
         add_stirling(value, y, n)
 
@@ -311,6 +311,9 @@ cdef hot gamma_curvature(real** b, Py_ssize_t n, const double* k) noexcept nogil
         h[i] = scale * times(y[i], exp_(-z[i]))
 
 
+# Tweedie's exponentials, exp((2 - p) z) and y exp((1 - p) z), may both overflow: the larger is their factor, and the
+# ratio of the other is e = exp(-|z|).
+
 cdef hot tweedie(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     """exp((2 - p) z)/(2 - p) - y exp((1 - p) z)/(1 - p); k = ..., p."""
     cdef real* value = b[0]
@@ -320,13 +323,15 @@ cdef hot tweedie(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     cdef real scale = <real> k[SCALE]
     cdef real one = <real> (1 - k[OWN])
     cdef real two = <real> (2 - k[OWN])
-    cdef real a, c
+    cdef real e, factor, u, v
     cdef Py_ssize_t i
     for i in range(n):
-        a = exp_(two * z[i])
-        c = times(y[i], exp_(one * z[i]))
-        value[i] = a / two - c / one
-        dz[i] = scale * (a - c)
+        e = exp_(-abs_(z[i]))
+        factor = exp_(z[i] * (two if z[i] > 0 else one))
+        u = <real> 1 if z[i] > 0 else e
+        v = y[i] * e if z[i] > 0 else y[i]
+        value[i] = times(u / two - v / one, factor)
+        dz[i] = scale * times(u - v, factor)
 
 
 cdef hot tweedie_curvature(real** b, Py_ssize_t n, const double* k) noexcept nogil:
@@ -338,10 +343,14 @@ cdef hot tweedie_curvature(real** b, Py_ssize_t n, const double* k) noexcept nog
     cdef real scale = <real> k[SCALE]
     cdef real one = <real> (1 - k[OWN])
     cdef real two = <real> (2 - k[OWN])
+    cdef real e, u, v
     cdef Py_ssize_t i
     for i in range(n):
+        e = exp_(-abs_(z[i]))
+        u = <real> 1 if z[i] > 0 else e
+        v = y[i] * e if z[i] > 0 else y[i]
         value[i] = 0
-        h[i] = scale * (two * exp_(two * z[i]) - one * times(y[i], exp_(one * z[i])))
+        h[i] = scale * times(two * u - one * v, exp_(z[i] * (two if z[i] > 0 else one)))
 
 
 cdef hot exp_mse(real** b, Py_ssize_t n, const double* k) noexcept nogil:
@@ -404,6 +413,27 @@ cdef hot kl_div_log(real** b, Py_ssize_t n, const double* k) noexcept nogil:
         dz[i] = -scale * e
 
 
+cdef hot nll(real** b, Py_ssize_t n, const double* k) noexcept nogil:
+    """b = value, gradient, the log probability of the target, the target, class weights or NULL; k = ..., classes."""
+    cdef real* value = b[0]
+    cdef real* dz = b[1]
+    cdef const real* z = b[2]
+    cdef const Py_ssize_t* y = <const Py_ssize_t*> b[3]
+    cdef const real* w = b[4]
+    cdef real scale = <real> k[SCALE]
+    cdef Py_ssize_t classes = <Py_ssize_t> k[OWN]
+    cdef real weight
+    cdef Py_ssize_t i
+    for i in range(n):
+        if w == NULL:
+            value[i] = -z[i]
+            dz[i] = -scale
+        else:
+            weight = w[y[i]] if 0 <= y[i] < classes else <real> 0
+            value[i] = -times(weight, z[i])
+            dz[i] = -scale * weight
+
+
 cdef hot bce(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     """-y log z - (1 - y) log(1 - z), z and y in [0, 1]; no log is below -100, as in torch."""
     cdef real* value = b[0]
@@ -440,7 +470,7 @@ cdef hot bce_with_logits(real** b, Py_ssize_t n, const double* k) noexcept nogil
         u = <real> 1 / (<real> 1 + e)
         p = u if z[i] > 0 else e * u
         q = e * u if z[i] > 0 else u
-        
+
         value[i] = s + (times(<real> 1 - y[i], z[i]) if z[i] > 0 else times(y[i], -z[i]))
         dz[i] = scale * ((<real> 1 - y[i]) * p - y[i] * q)
 
@@ -461,7 +491,7 @@ cdef hot bce_with_logits_weighted(real** b, Py_ssize_t n, const double* k) noexc
         u = <real> 1 / (<real> 1 + e)
         p = u if z[i] > 0 else e * u
         q = e * u if z[i] > 0 else u
-        
+
         pos = w[i] * y[i]
         neg = <real> 1 - y[i]
         value[i] = (pos + neg) * s + (times(neg, z[i]) if z[i] > 0 else times(pos, -z[i]))
@@ -519,7 +549,7 @@ cdef hot sigmoid_focal(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     cdef real[CHUNK] power
     cdef real[CHUNK] wrong
     cdef real e, s, u, p, q, c, a, r
-    cdef Py_ssize_t i, j
+    cdef Py_ssize_t i, _power
     for i in range(n):
         e = exp_(-abs_(z[i]))
         u = <real> 1 / (<real> 1 + e)
@@ -530,7 +560,7 @@ cdef hot sigmoid_focal(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     if rest != 0:
         for i in range(n):
             power[i] = exp_(rest * log_(wrong[i]))
-    for j in range(whole):
+    for _power in range(whole):
         for i in range(n):
             power[i] = power[i] * wrong[i]
     for i in range(n):
@@ -659,9 +689,13 @@ POINTWISE = {
     "huber_curvature": capsules(<void*> huber_curvature[float], <void*> huber_curvature[double], "fastopt.loss"),
     "pinball": capsules(<void*> pinball[float], <void*> pinball[double], "fastopt.loss"),
     "log_cosh": capsules(<void*> log_cosh[float], <void*> log_cosh[double], "fastopt.loss"),
-    "log_cosh_curvature": capsules(<void*> log_cosh_curvature[float], <void*> log_cosh_curvature[double], "fastopt.loss"),
+    "log_cosh_curvature": capsules(
+        <void*> log_cosh_curvature[float], <void*> log_cosh_curvature[double], "fastopt.loss",
+    ),
     "cauchy": capsules(<void*> cauchy[float], <void*> cauchy[double], "fastopt.loss"),
-    "epsilon_insensitive": capsules(<void*> epsilon_insensitive[float], <void*> epsilon_insensitive[double], "fastopt.loss"),
+    "epsilon_insensitive": capsules(
+        <void*> epsilon_insensitive[float], <void*> epsilon_insensitive[double], "fastopt.loss",
+    ),
     "gaussian_nll": capsules(<void*> gaussian_nll[float], <void*> gaussian_nll[double], "fastopt.loss"),
     "poisson": capsules(<void*> poisson[float], <void*> poisson[double], "fastopt.loss"),
     "poisson_curvature": capsules(<void*> poisson_curvature[float], <void*> poisson_curvature[double], "fastopt.loss"),
@@ -674,11 +708,18 @@ POINTWISE = {
     "exp_mse_curvature": capsules(<void*> exp_mse_curvature[float], <void*> exp_mse_curvature[double], "fastopt.loss"),
     "kl_div": capsules(<void*> kl_div[float], <void*> kl_div[double], "fastopt.loss"),
     "kl_div_log": capsules(<void*> kl_div_log[float], <void*> kl_div_log[double], "fastopt.loss"),
+    "nll": capsules(<void*> nll[float], <void*> nll[double], "fastopt.loss"),
     "bce": capsules(<void*> bce[float], <void*> bce[double], "fastopt.loss"),
     "bce_with_logits": capsules(<void*> bce_with_logits[float], <void*> bce_with_logits[double], "fastopt.loss"),
-    "bce_with_logits_weighted": capsules(<void*> bce_with_logits_weighted[float], <void*> bce_with_logits_weighted[double], "fastopt.loss"),
-    "bce_with_logits_curvature": capsules(<void*> bce_with_logits_curvature[float], <void*> bce_with_logits_curvature[double], "fastopt.loss"),
-    "bce_with_logits_weighted_curvature": capsules(<void*> bce_with_logits_weighted_curvature[float], <void*> bce_with_logits_weighted_curvature[double], "fastopt.loss"),
+    "bce_with_logits_weighted": capsules(
+        <void*> bce_with_logits_weighted[float], <void*> bce_with_logits_weighted[double], "fastopt.loss",
+    ),
+    "bce_with_logits_curvature": capsules(
+        <void*> bce_with_logits_curvature[float], <void*> bce_with_logits_curvature[double], "fastopt.loss",
+    ),
+    "bce_with_logits_weighted_curvature": capsules(
+        <void*> bce_with_logits_weighted_curvature[float], <void*> bce_with_logits_weighted_curvature[double], "fastopt.loss",
+    ),
     "sigmoid_focal": capsules(<void*> sigmoid_focal[float], <void*> sigmoid_focal[double], "fastopt.loss"),
     "soft_margin": capsules(<void*> soft_margin[float], <void*> soft_margin[double], "fastopt.loss"),
     "hinge": capsules(<void*> hinge[float], <void*> hinge[double], "fastopt.loss"),

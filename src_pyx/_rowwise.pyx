@@ -88,28 +88,6 @@ cdef inline bint counts(Py_ssize_t y, Py_ssize_t width, double ignore) noexcept 
     return 0 <= y < width and y != ignore
 
 
-cdef hot nll(real** b, Py_ssize_t n, const double* k) noexcept nogil:
-    """b = ..., targets, class weights or NULL: -w_y z_y of log probabilities z; k = ..., ignore_index."""
-    cdef Py_ssize_t width = <Py_ssize_t> k[WIDTH]
-    cdef Py_ssize_t stride = <Py_ssize_t> k[STRIDE]
-    cdef real* value = b[0]
-    cdef real* dz = b[1]
-    cdef const real* z = b[2]
-    cdef const Py_ssize_t* target = <const Py_ssize_t*> b[3]
-    cdef const real* w = b[4]
-    cdef double scale = k[SCALE]
-    cdef double own
-    cdef Py_ssize_t i, y
-    clear_row(dz, n * width)
-    for i in range(n):
-        y = target[i]
-        value[i] = 0
-        if counts(y, width, k[OWN]):
-            own = <double> w[y] if w != NULL else 1.0
-            value[i] = times(<real> -own, z[i * stride + y])
-            dz[i * width + y] = <real> (-scale * own)
-
-
 # A softmax with the target's exponential kept apart from the sum of the others, so that a value near 0, log(1 + rest),
 # and the slope there, -rest / total, keep their relative accuracy. Few classes are turned into columns, whose loops go
 # over rows. What is left: e, times factor / total the gradient, as columns or rows; and for each row the logit's gap to
@@ -234,7 +212,7 @@ cdef hot focal(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     cdef real rest = <real> k[THIRD]
     cdef real gamma = <real> (k[SECOND] + k[THIRD])
     cdef real v, weight, ratio
-    cdef Py_ssize_t i, j, y
+    cdef Py_ssize_t i, y, _power
     if width >= FEW:
         e = dz
     part(<const real*> b[2], <Py_ssize_t> k[STRIDE], n, width, target, k[OWN], e, gap, extra, own, total)
@@ -245,7 +223,7 @@ cdef hot focal(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     if rest != 0:
         for i in range(n):
             power[i] = exp_(rest * log_(wrong[i]))
-    for j in range(whole):
+    for _power in range(whole):
         for i in range(n):
             power[i] = power[i] * wrong[i]
     for i in range(n):
@@ -508,6 +486,30 @@ cdef hot multilabel_soft_margin(real** b, Py_ssize_t n, const double* k) noexcep
 
 # Distances and overlaps
 
+cdef inline void overlap_sums(const real* p, const real* y, Py_ssize_t n, double* both, double* total) noexcept nogil:
+    """The sums of p y and of p + y."""
+    cdef double[LANES] product
+    cdef double[LANES] lane
+    cdef double u, v
+    cdef Py_ssize_t blocks = n // LANES
+    cdef Py_ssize_t i, j
+    for j in range(LANES):
+        product[j] = lane[j] = 0
+    for i in range(blocks):
+        for j in range(LANES):
+            u = p[LANES * i + j]
+            v = y[LANES * i + j]
+            product[j] += u * v
+            lane[j] += u + v
+    for j in range(n - LANES * blocks):
+        u = p[LANES * blocks + j]
+        v = y[LANES * blocks + j]
+        product[j] += u * v
+        lane[j] += u + v
+    both[0] = fold(product)
+    total[0] = fold(lane)
+
+
 cdef inline double distance(
     const real* x, const real* y, Py_ssize_t n, double eps, double p, real* u,
 ) noexcept nogil:
@@ -646,7 +648,7 @@ cdef hot dice(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     cdef const real* y
     cdef real* p
     cdef double above, below
-    cdef real first, second
+    cdef real first, second, e
     cdef Py_ssize_t i, c
     for i in range(n):
         z = b[2] + i * <Py_ssize_t> k[STRIDE]
@@ -654,8 +656,9 @@ cdef hot dice(real** b, Py_ssize_t n, const double* k) noexcept nogil:
         p = b[1] + i * width
         for c in range(width):
             p[c] = expit_(z[c]) if from_logits else z[c]
-        above = 2 * dot_lanes(p, y, width) + smooth
-        below = sum_lanes(p, width) + sum_lanes(y, width) + smooth
+        overlap_sums(p, y, width, &above, &below)
+        above = 2 * above + smooth
+        below = below + smooth
         if below == 0:
             b[0][i] = 0
             clear_row(p, width)
@@ -664,19 +667,28 @@ cdef hot dice(real** b, Py_ssize_t n, const double* k) noexcept nogil:
         first = <real> (-2 * k[SCALE] / below)
         second = <real> (k[SCALE] * above / below / below)
         for c in range(width):
-            p[c] = (first * y[c] + second) * (p[c] * (<real> 1 - p[c]) if from_logits else <real> 1)
+            p[c] = first * y[c] + second
+        if from_logits:
+            for c in range(width):
+                e = exp_(-abs_(z[c]))
+                p[c] = p[c] * (e / ((<real> 1 + e) * (<real> 1 + e)))
 
 
 ROWWISE = {
-    "nll": capsules(<void*> nll[float], <void*> nll[double], "fastopt.loss"),
     "cross_entropy": capsules(<void*> cross_entropy[float], <void*> cross_entropy[double], "fastopt.loss"),
     "focal": capsules(<void*> focal[float], <void*> focal[double], "fastopt.loss"),
-    "cross_entropy_smooth": capsules(<void*> cross_entropy_smooth[float], <void*> cross_entropy_smooth[double], "fastopt.loss"),
-    "cross_entropy_soft": capsules(<void*> cross_entropy_soft[float], <void*> cross_entropy_soft[double], "fastopt.loss"),
+    "cross_entropy_smooth": capsules(
+        <void*> cross_entropy_smooth[float], <void*> cross_entropy_smooth[double], "fastopt.loss",
+    ),
+    "cross_entropy_soft": capsules(
+        <void*> cross_entropy_soft[float], <void*> cross_entropy_soft[double], "fastopt.loss",
+    ),
     "softmax_curvature": capsules(<void*> softmax_curvature[float], <void*> softmax_curvature[double], "fastopt.loss"),
     "multi_margin": capsules(<void*> multi_margin[float], <void*> multi_margin[double], "fastopt.loss"),
     "multilabel_margin": capsules(<void*> multilabel_margin[float], <void*> multilabel_margin[double], "fastopt.loss"),
-    "multilabel_soft_margin": capsules(<void*> multilabel_soft_margin[float], <void*> multilabel_soft_margin[double], "fastopt.loss"),
+    "multilabel_soft_margin": capsules(
+        <void*> multilabel_soft_margin[float], <void*> multilabel_soft_margin[double], "fastopt.loss",
+    ),
     "triplet": capsules(<void*> triplet[float], <void*> triplet[double], "fastopt.loss"),
     "cosine_embedding": capsules(<void*> cosine_embedding[float], <void*> cosine_embedding[double], "fastopt.loss"),
     "dice": capsules(<void*> dice[float], <void*> dice[double], "fastopt.loss"),

@@ -2,6 +2,7 @@
 
 from fastopt.losses.classification import CrossEntropyLoss, FocalLoss, NLLLoss, NLLLoss2d
 from fastopt.losses.counts import HalfGammaLoss, HalfPoissonLoss, HalfTweedieLoss, PoissonNLLLoss
+from fastopt.losses.ctc import CTCLoss
 from fastopt.losses.embedding import (
     CosineEmbeddingLoss,
     DiceLoss,
@@ -39,6 +40,7 @@ __all__ = [
     "AdaptiveLogSoftmaxWithLoss",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "CTCLoss",
     "CauchyLoss",
     "CosineEmbeddingLoss",
     "CrossEntropyLoss",

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastopt._losses import plain_indices, reduce, weigh_targets
+from fastopt._losses import pick, place, plain_indices, reduce, weigh_targets
+from fastopt._pointwise import POINTWISE
 from fastopt._rowwise import ROWWISE
 from fastopt._validation import check_number
 from fastopt.losses.loss import Call, Curved, Loss, float_array, real_arrays
@@ -34,7 +35,7 @@ class ClassLoss(Loss):
         mean_of_weights: bool = True,
     ) -> tuple[Any, Any]:
         """Evaluate `kernel`; "mean" divides by the weights of the targets' classes, or by the number of targets."""
-        z = rows_of(inputs[0], "input")
+        z = in_place(float_array(inputs[0], "input"))
         classes, shape = self._classes(z)
         y = indices_of(inputs[1], z.shape, shape)
         weights = weight_for(self.weight, classes)
@@ -71,7 +72,49 @@ class ClassLoss(Loss):
 
 
 class NLLLoss(ClassLoss):
-    """NLL."""
+    """The negative of the log-probability of the target's class.
+
+    For each row, with y = `target` and w = `weight`::
+
+        value = -w[y] * input[y]
+
+    For log-probabilities that are at hand; from scores, `CrossEntropyLoss` is one pass and keeps accuracy.
+
+    Parameters
+    ----------
+    weight : array of shape (C,), optional
+        A factor for each class, finite and at least 0; None is 1.
+    ignore_index : int, default -100
+        Targets with this index give no value and no gradient.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides by the sum of the weights w[y] of the targets that are not ignored.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An option of the wrong type or out of range; arguments whose shapes or dtypes do not fit.
+    IndexError
+        A class index that is neither in [0, C) nor `ignore_index`.
+
+    Notes
+    -----
+    Called with `input`, float32 or float64 log-probabilities of shape (C,), (N, C) or (N, C, d1, ...), and `target`,
+    integers of any type and of the same shape without C. `NLLLoss2d` is another name of this class. The input is
+    neither normalized nor checked; -inf at the target has value inf, or 0 if the class weighs 0, where torch has NaN.
+    If nothing counts, all targets being ignored or of weight 0, the mean is NaN, as in torch, and its gradient 0.
+
+    References
+    ----------
+    Fisher, "On the mathematical foundations of theoretical statistics", Philosophical Transactions of the Royal Society
+    A 222, 1922.
+
+    Examples
+    --------
+    >>> loss = fo.NLLLoss()
+    >>> value, gradient = loss.value_and_grad(np.log([[0.8, 0.2], [0.5, 0.5]]), np.array([0, -100]))
+    >>> round(value, 4), gradient.tolist()
+    (0.2231, [[-1.0, 0.0], [0.0, 0.0]])
+    """
 
     def __init__(self, weight: ArrayLike | None = None, ignore_index: int = -100, reduction: str = "mean") -> None:
         super().__init__(reduction)
@@ -79,7 +122,33 @@ class NLLLoss(ClassLoss):
         self.ignore_index = class_index(ignore_index)
 
     def _evaluate(self, inputs: tuple[Any, ...], call: Call) -> tuple[Any, Any]:
-        return self._run("nll", inputs, call, (self.ignore_index,))
+        z = in_place(float_array(inputs[0], "input"))
+        classes, shape = self._classes(z)
+        y = indices_of(inputs[1], z.shape, shape)
+        weights = weight_for(self.weight, classes)
+
+        def mass(sample_weights: Array | None, units: int) -> float:
+            return weigh_targets(y, classes, self.ignore_index, weights, sample_weights, units)
+
+        # All but one number a row are 0 in the gradient, and not looked at.
+        picked = (pick(z, y, classes, self.ignore_index),)
+        wanted, _, grad_output, sample_weight = call
+        gradient = self._outs(inputs, z.dtype, call)[0] if wanted else None
+        value, slopes = reduce(
+            self,
+            POINTWISE["nll"],
+            picked,
+            picked,
+            (wanted, None, grad_output, sample_weight),
+            shape,
+            mass=mass,
+            targets=(y,),
+            shared=(None if weights is None else weights.astype(z.dtype),),
+            scalars=(classes,),
+        )
+        if gradient is not None:
+            place(gradient, y, classes, self.ignore_index, slopes)
+        return value, gradient
 
 
 NLLLoss2d = NLLLoss
@@ -88,22 +157,23 @@ NLLLoss2d = NLLLoss
 class CrossEntropyLoss(Curved, ClassLoss):
     """Cross entropy of softmax(input) against class indices or class probabilities.
 
-    With p = softmax(input) over the classes, q the target distribution (one class, or the given probabilities),
-    s = `label_smoothing` and w = `weight`::
+    With p = softmax(input) over the classes, q the target distribution (one class, or the given probabilities), s =
+    `label_smoothing` and w = `weight`::
 
         q' = (1 - s) * q + s / C
-        value = -sum_c w_c * q'_c * log(p_c)        (for a class index y: w_y * (1 - s) replaces w_c * (1 - s) * q_c)
+        value = -sum_c w_c * q'_c * log(p_c)
 
-    "mean" divides by the sum of the weights w_y of the targets that are not ignored; for probabilities by the
-    number of targets.
+    The default for classes that exclude each other.
 
     Parameters
     ----------
     weight : array of shape (C,), optional
-        A factor for each class.
+        A factor for each class, finite and at least 0; None is 1.
     ignore_index : int, default -100
         Targets with this index give no value and no gradient. Class indices only.
     reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides by the sum of the weights w_y of the targets that are not ignored; for probabilities by their
+        number, whatever the weights.
     label_smoothing : float in [0, 1], default 0
         How much of the target is spread evenly over the classes.
 
@@ -117,8 +187,14 @@ class CrossEntropyLoss(Curved, ClassLoss):
     Notes
     -----
     Called with `input`, float32 or float64 scores of shape (C,), (N, C) or (N, C, d1, ...), and `target`, either
-    integers of the same shape without C or probabilities of the same shape. Probabilities are taken as they are, not
-    normalized. If all targets are ignored the mean is NaN, as in torch; the gradient is zero, where torch's is NaN.
+    integers of any type and of the same shape without C, or probabilities of the same shape. Probabilities are taken as
+    they are, not normalized; with them an `ignore_index` of 0 or more is refused, as in torch.
+
+    Infinite scores are limits: equal ones are tied, as if they were finite, and a single inf has probability 1, where
+    torch has NaN; -inf has probability 0, also beside a target probability of 0. For class indices without smoothing a
+    value near 0 keeps its relative accuracy, and so does the slope; torch's falls to 0 from a lead of 17 in float32 and
+    of 37 in float64 on. If nothing counts, all targets being ignored or of weight 0, the mean is NaN, as in torch, and
+    its gradient 0, where torch has NaN for weights of 0. `hessian_diag` gives p_c * (1 - p_c) * sum_k w_k * q'_k.
 
     References
     ----------
@@ -155,7 +231,7 @@ class CrossEntropyLoss(Curved, ClassLoss):
 
     def _soft(self, inputs: tuple[Any, ...]) -> tuple[Array, Array, int, tuple[int, ...]]:
         """Logits, probabilities, the number of classes and the shape of the values."""
-        z, q = (rows_of(x, name) for x, name in zip(real_arrays(inputs, self._names, 1), self._names, strict=True))
+        z, q = map(in_place, real_arrays(inputs, self._names, 1))
         classes, shape = self._classes(z)
         if q.shape != z.shape:
             raise ValueError(
@@ -189,7 +265,7 @@ class CrossEntropyLoss(Curved, ClassLoss):
             w = 1 if weights is None else weights.reshape(-1, *(1,) * (z.ndim - axis - 1))
             masses, mass = (w * smooth).sum(axis=axis), None
         else:
-            z = rows_of(inputs[0], "input")
+            z = in_place(float_array(inputs[0], "input"))
             classes, shape = self._classes(z)
             y = indices_of(inputs[1], z.shape, shape)
             weights = weight_for(self.weight, classes)
@@ -216,7 +292,49 @@ class CrossEntropyLoss(Curved, ClassLoss):
 
 
 class FocalLoss(ClassLoss):
-    """Focal."""
+    """Cross entropy of classes with less weight on what is already right.
+
+    For each row, with p = softmax(input), y = `target` and w = `weight`::
+
+        value = -w[y] * (1 - p[y])**gamma * log(p[y])
+
+    For classes of very different frequency. Its probabilities come out less extreme than the data's.
+
+    Parameters
+    ----------
+    weight : array of shape (C,), optional
+        A factor for each class, finite and at least 0; None is 1.
+    gamma : float, default 2.0
+        In [0, 64]; 0 is `CrossEntropyLoss`.
+    ignore_index : int, default -100
+        Targets with this index give no value and no gradient.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides by the sum of the weights w[y] of the targets that are not ignored.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An option of the wrong type or out of range; arguments whose shapes or dtypes do not fit.
+    IndexError
+        A class index that is neither in [0, C) nor `ignore_index`.
+
+    Notes
+    -----
+    Called with `input`, float32 or float64 scores of shape (C,), (N, C) or (N, C, d1, ...), and `target`, integers of
+    any type and of the same shape without C. Infinite scores are limits as in `CrossEntropyLoss`, and values near 0
+    keep their relative accuracy. If nothing counts the mean is NaN and its gradient 0.
+
+    References
+    ----------
+    Lin et al., "Focal loss for dense object detection", ICCV 2017.
+
+    Examples
+    --------
+    >>> loss = fo.FocalLoss()
+    >>> value, gradient = loss.value_and_grad(np.array([[0.0, 0.0], [0.0, 3.0]]), np.array([0, 1]))
+    >>> round(value, 4), gradient.round(4).tolist()
+    (0.0867, [[-0.1491, 0.1491], [0.0002, -0.0002]])
+    """
 
     def __init__(
         self,
@@ -262,17 +380,21 @@ def class_index(ignore_index: Any) -> int:
     """`ignore_index` as an int that a target can have."""
     if not isinstance(ignore_index, int | np.integer) or isinstance(ignore_index, bool):
         raise TypeError(f"ignore_index must be an int, not {ignore_index!r}")
-    if abs(ignore_index) > np.iinfo(np.intp).max:
+    if abs(int(ignore_index)) > np.iinfo(np.intp).max:
         raise ValueError(f"ignore_index must fit the platform's integers, not {ignore_index}")
     return int(ignore_index)
 
 
-def rows_of(x: ArrayLike, name: str) -> Array:
-    """`x` as an array that a kernel reads in place if it can: of any strides in two dimensions, else contiguous."""
-    z = float_array(x, name)
+def in_place(z: Array) -> Array:
+    """`z` as a kernel can read it: of any strides in two dimensions, else contiguous."""
     if z.flags.c_contiguous or (z.ndim == 2 and z.shape[1] != 1):
         return z
     return np.ascontiguousarray(z)
+
+
+def as_rows(z: Array) -> Array:
+    """`z` with at most two dimensions, the last as it is, to be read in place if it can be."""
+    return in_place(z if z.ndim <= 2 else np.ascontiguousarray(z).reshape(-1, z.shape[-1]))
 
 
 def indices_of(target: ArrayLike, input_shape: tuple[int, ...], shape: tuple[int, ...]) -> Array:
@@ -281,7 +403,7 @@ def indices_of(target: ArrayLike, input_shape: tuple[int, ...], shape: tuple[int
         return target  # type: ignore[return-value]
     y = np.asarray(target)
     if y.dtype.kind not in "iu":
-        raise TypeError(f"target has dtype {y.dtype}; it must be class indices (int) or probabilities (float)")
+        raise TypeError(f"target has dtype {y.dtype}; it must be class indices (int)")
     if y.shape != shape:
         raise ValueError(
             f"target has shape {y.shape}; for an input of shape {input_shape}, class indices have shape {shape}"

@@ -89,25 +89,32 @@ class Loss:
 
     def _weights(self, sample_weight: ArrayLike, shape: tuple[int, ...]) -> Array:
         """The weights of the samples, one for each index of the first axis of `shape`."""
-        weights = np.require(sample_weight, np.float64, ["C", "A"])
+        weights = np.asarray(sample_weight)
+        if weights.dtype.kind not in "fiub":
+            raise TypeError(f"sample_weight has dtype {weights.dtype}; it must be real numbers")
         if not shape:
             raise ValueError("sample_weight needs samples: an input whose first axis counts them")
         if weights.shape != shape[:1]:
-            raise ValueError(f"sample_weight has shape {weights.shape}; one number for each sample has {shape[:1]}")
+            raise ValueError(f"sample_weight has shape {weights.shape}; it must be {shape[:1]}, one for each sample")
+        weights = np.array(weights, np.float64)
         if not (np.isfinite(weights) & (weights >= 0)).all():
-            raise ValueError("sample_weight must be finite and >= 0")
+            raise ValueError("sample_weight must be finite numbers >= 0")
         return weights
 
     def _cotangent(self, grad_output: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        cotangent = np.require(grad_output, dtype, ["C", "A"])
+        """A factor for each value."""
+        cotangent = np.asarray(grad_output)
+        if cotangent.dtype.kind not in "fiub":
+            raise TypeError(f"grad_output has dtype {cotangent.dtype}; it must be real numbers")
         if cotangent.shape != shape:
-            raise ValueError(f"grad_output has shape {cotangent.shape}, the values {shape}")
-        return cotangent
+            raise ValueError(f"grad_output has shape {cotangent.shape}, the value {shape}")
+        return np.require(cotangent, dtype, ["C", "A"])
 
-    def _number(self, grad_output: ArrayLike) -> float:
+    def _number(self, grad_output: Any) -> float:
+        """A factor for the one value."""
         number = np.asarray(grad_output)
-        if number.shape != () or number.dtype.kind not in "fiu":
-            raise ValueError(f"grad_output must be a number where the value is one, not {grad_output!r}")
+        if number.shape != () or number.dtype.kind not in "fiub":
+            raise TypeError(f"grad_output must be a number, as the value is one, not {grad_output!r}")
         return float(number)
 
     def _outs(self, given: tuple[Any, ...], dtype: np.dtype[Any], call: Call) -> tuple[Array, ...]:
@@ -154,7 +161,7 @@ class Curved(Loss):
 
 
 class Pointwise(Loss):
-    """Base class of the losses of one element each: a kernel of the same name, its scalars, the domain of its arguments."""
+    """Base class of the losses of one element each: a kernel, its scalars, the domain of its arguments."""
 
     _kernel = ""
     _broadcast = False  # as torch does
@@ -182,7 +189,7 @@ class Pointwise(Loss):
             **self._extra(inputs, arrays),
         )
 
-    def _extra(self, inputs: tuple[Any, ...], arrays: tuple[Array, ...]) -> dict[str, Any]:  # noqa: ARG002
+    def _extra(self, inputs: tuple[Any, ...], arrays: tuple[Array, ...]) -> dict[str, Any]:
         """What else `reduce` must know."""
         return {}
 
@@ -228,7 +235,7 @@ def float_array(x: ArrayLike, name: str) -> Array:
     if native(x):
         return x  # type: ignore[return-value]
     x = np.asarray(x)
-    if x.dtype not in (np.float32, np.float64):
+    if x.dtype.kind != "f" or x.dtype.itemsize not in (4, 8):
         raise TypeError(f"{name} has dtype {x.dtype}; it must be float32 or float64")
     return np.require(x, x.dtype.newbyteorder("="), requirements=["A"])
 
@@ -241,7 +248,7 @@ def real_arrays(inputs: tuple[Any, ...], names: tuple[str, ...], gradients: int)
         x = np.asarray(inputs[i])
         if x.dtype.kind not in "fiub":
             raise TypeError(f"{name} has dtype {x.dtype}; it must be real numbers")
-        if i < gradients and x.dtype != first.dtype:
+        if i < gradients and x.dtype.newbyteorder("=") != first.dtype:
             raise TypeError(f"{name} has dtype {x.dtype}, the {names[0]} {first.dtype}")
         arrays.append(np.require(x, first.dtype, requirements=["A"]))
     return tuple(arrays)
