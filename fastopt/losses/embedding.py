@@ -359,12 +359,13 @@ class TripletMarginWithDistanceLoss(TripletMarginLoss):
         if self.distance_function is None:
             return super()._evaluate(inputs, call)
         distance = partial(distances, self.distance_function)
-        shape, (anchor, positive, negative) = common_rows(inputs, self._names)
+        shape, rows = common_rows(inputs, self._names)
+        anchor, positive, negative = (np.ascontiguousarray(x) for x in rows)
         near, da, dp = distance(anchor, positive)
         far, ea, en = distance(anchor, negative)
         if self.swap:
             other, sp, sn = distance(positive, negative)
-            share = (1 + np.sign(other - far)) / 2  # of the anchor in the distance of the negative
+            share = np.add(other > far, other >= far, dtype=far.dtype) / 2  # of the anchor in the negative's distance
             far = np.minimum(far, other)
         outs = self._outs(inputs, anchor.dtype, call) if call[0] else ()
         # The value is that of a ranking of both distances.
@@ -475,7 +476,7 @@ class NTXentLoss(Loss):
             raise TypeError(f"input2 has dtype {x2.dtype}, the input1 {x1.dtype}")
         if x1.shape != x2.shape or x1.ndim != 2 or x1.shape[1] == 0:
             raise ValueError(f"input1 has shape {x1.shape}, input2 {x2.shape}; both must be (N, D), of one shape")
-        z = np.concatenate((x1, x2))
+        z = np.ascontiguousarray(np.concatenate((x1, x2)))
         n = len(z)
         weights, divisor, factor = prepare(
             self, call, (n,), z.dtype, lambda weights: n if weights is None else float(weights.sum())
