@@ -233,7 +233,8 @@ cdef hot cross_entropy(real** b, Py_ssize_t n, const double* k) noexcept nogil:
         own[i] = scale / total[i] if total[i] != 0 else <real> 0
     if w != NULL:
         for i in range(n):
-            weight = w[target[i]] if total[i] != 0 else <real> 0
+            y = target[i]
+            weight = w[y] if total[i] != 0 and counts(y, width, k[OWN]) else <real> 0
             value[i] = times(weight, value[i])
             own[i] = times(weight, own[i])
     join(e, n, k, own)
@@ -274,7 +275,8 @@ cdef hot focal(real** b, Py_ssize_t n, const double* k) noexcept nogil:
         for i in range(n):
             power[i] = power[i] * wrong[i]
     for i in range(n):
-        weight = (w[target[i]] if w != NULL else <real> 1) if total[i] != 0 else <real> 0
+        y = target[i]
+        weight = (w[y] if w != NULL else <real> 1) if total[i] != 0 and counts(y, width, k[OWN]) else <real> 0
         v = log1p_(extra[i]) - gap[i]
         value[i] = times(weight, times(power[i], v))
         ratio = times(own[i] / total[i], v) / wrong[i] if wrong[i] > 0 else <real> 1

@@ -417,6 +417,12 @@ def views():
     return [*cases, ({}, (a, b)), ({}, (a, a))]
 
 
+def draw_views(rng, n):
+    """Few rows of many numbers, as there are as many similarities as the square of the rows."""
+    rows = min(max(1, n // 10), 300)
+    return real(rng, (rows, max(10, n // rows))), real(rng, (rows, max(10, n // rows)))
+
+
 def draw_ctc(rng, n, classes=10):
     steps = int(np.clip(n // classes, 1, 50))
     batch = max(1, n // (classes * steps))
@@ -604,7 +610,7 @@ SETS = {
             for z, s in ((EDGES[np.abs(EDGES) != 700], 0.0), (EDGES, 1.0))
         ],
     ),
-    "NTXentLoss": Family(views(), ten(real, real), differentiable=(0, 1), batched=2),
+    "NTXentLoss": Family(views(), draw_views, differentiable=(0, 1), batched=2),
     "CTCLoss": Family(ctc(), draw_ctc, integer=(1, 2, 3), calls=4, batched=3, limits=ctc_limits()),
     "LinearCrossEntropyLoss": Family(
         linear_cross_entropy(),

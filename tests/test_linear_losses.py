@@ -318,7 +318,7 @@ def skewed(x, y):
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("swap", [False, True])
 @pytest.mark.parametrize("distance", [None, cityblock, euclidean, skewed])
-@pytest.mark.parametrize("shape", [(3,), (0, 3), (1, 3), (40, 3)])
+@pytest.mark.parametrize("shape", [(3,), (0, 3), (1, 3), (40, 3), (4, 2, 3)])
 def test_triplets_at_any_distance_agree_with_torch(shape, distance, swap, reduction, dtype):
     torch = pytest.importorskip("torch")
     theirs = {
@@ -487,16 +487,16 @@ def test_threads_do_not_change_a_bit(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_out_takes_the_gradients_and_strides_do_not_matter(dtype):
+def test_out_takes_the_gradients_and_strides_do_not_change_a_bit(dtype):
     for loss, arguments in cases(dtype):
         value, gradients = loss.value_and_grad(*arguments)
         out = tuple(np.full_like(gradient, 7) for gradient in gradients)
         strided = [np.repeat(a, 2, axis=0)[::2] if a.ndim == 1 else np.asfortranarray(a) for a in arguments]
         again, returned = loss.value_and_grad(*strided, out=out)
-        assert again == pytest.approx(value, rel=20 * float(np.finfo(dtype).eps))
+        assert again == value
         for a, b, gradient in zip(returned, out, gradients, strict=True):
             assert a is b
-            close(a, gradient, dtype, terms=600)
+            np.testing.assert_array_equal(a, gradient)
 
 
 def test_bad_input_is_refused_in_words_and_nothing_is_written():

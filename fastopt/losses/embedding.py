@@ -361,20 +361,21 @@ class TripletMarginWithDistanceLoss(TripletMarginLoss):
         if self.distance_function is None:
             return super()._evaluate(inputs, call)
         distance = partial(distances, self.distance_function)
-        shape, (anchor, positive, negative) = common_rows(inputs, self._names)
+        shape, rows = common_rows(inputs, self._names)
+        anchor, positive, negative = (np.ascontiguousarray(x) for x in rows)
         near, da, dp = distance(anchor, positive)
         far, ea, en = distance(anchor, negative)
         if self.swap:
             other, sp, sn = distance(positive, negative)
-            share = np.where(other < far, 0.0, np.where(other == far, 0.5, 1.0))  # of the anchor in the distance
+            share = np.add(other > far, other >= far, dtype=far.dtype) / 2  # of the anchor in the negative's distance
             far = np.minimum(far, other)
         outs = self._outs(inputs, anchor.dtype, call) if call[0] else ()
         # The value is that of a ranking of both distances.
         ranking = MarginRankingLoss(self.margin, self.reduction)
-        near, far = near.reshape(shape), far.reshape(shape)
-        value, slopes = ranking._evaluate((near, far, np.full_like(near, -1)), (call[0], None, *call[2:]))
+        pair = near.reshape(shape), far.reshape(shape)
+        value, slopes = ranking._evaluate((*pair, np.full(shape, -1.0)), (call[0], None, *call[2:]))
         if outs:
-            toward, away = (slope.reshape(anchor.shape[:-1]) for slope in slopes)
+            toward, away = (slope.reshape(near.shape) for slope in slopes)
             if self.swap:
                 swapped, away = away * (1 - share), away * share
             full = [times(toward, da) + times(away, ea), times(toward, dp), times(away, en)]
@@ -382,7 +383,7 @@ class TripletMarginWithDistanceLoss(TripletMarginLoss):
                 full[1] += times(swapped, sp)
                 full[2] += times(swapped, sn)
             for out, slope in zip(outs, full, strict=True):
-                self._sum_to(slope.reshape(*shape, anchor.shape[-1]), out)
+                self._sum_to(slope.reshape(*shape, slope.shape[-1]), out)
         return value, outs
 
 
@@ -477,7 +478,7 @@ class NTXentLoss(Loss):
             raise TypeError(f"input2 has dtype {x2.dtype}, the input1 {x1.dtype}")
         if x1.shape != x2.shape or x1.ndim != 2 or x1.shape[1] == 0:
             raise ValueError(f"input1 has shape {x1.shape}, input2 {x2.shape}; both must be (N, D), of one shape")
-        z = np.concatenate((x1, x2))
+        z = np.ascontiguousarray(np.concatenate((x1, x2)))
         n = len(z)
         weights, divisor, factor = prepare(
             self, call, (n,), z.dtype, lambda weights: n if weights is None else float(weights.sum())

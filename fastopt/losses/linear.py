@@ -61,7 +61,7 @@ def cross_entropies(
         gradient.fill(0)
     for low in range(0, len(x), size):
         part = slice(low, low + size)
-        rows = x[part]
+        rows = np.ascontiguousarray(x[part])  # so that the bits do not depend on how it lies in memory
         z = np.matmul(rows, matrix.T, out=logits[: len(rows)])
         if bias is not None:
             z += bias
@@ -477,7 +477,7 @@ class AdaptiveLogSoftmaxWithLoss(Linear):
         for i, low in enumerate(self.cutoffs[:-1]):
             rows = np.flatnonzero(cluster == i + 1)
             down, up = self._tail(i)
-            some = x[rows]
+            some = x.take(rows, axis=0)
             hidden = some @ self._parameters[down].T
             slope = np.empty_like(hidden)
             values += cross_entropies(
