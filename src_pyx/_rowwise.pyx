@@ -216,6 +216,7 @@ cdef inline void join(real* e, Py_ssize_t n, const double* k, const real* factor
 
 cdef hot cross_entropy(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     """b = ..., targets, class weights or NULL: w_y (lse - z_y); k = ..., ignore_index."""
+    cdef Py_ssize_t width = <Py_ssize_t> k[WIDTH]
     cdef real* value = b[0]
     cdef const Py_ssize_t* target = <const Py_ssize_t*> b[3]
     cdef const real* w = b[4]
@@ -226,7 +227,7 @@ cdef hot cross_entropy(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     cdef real* e = b[1]
     cdef real scale = <real> k[SCALE]
     cdef real weight
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, y
     part(<const real*> b[2], n, k, target, e, gap, extra, own, total)
     for i in range(n):
         value[i] = log1p_(extra[i]) - gap[i]
