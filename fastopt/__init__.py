@@ -1,9 +1,9 @@
 """fastopt: optimizers, losses, schedules and solvers for NumPy, on in-place Cython kernels."""
 
-from fastopt import lr_scheduler, optim
+from fastopt import losses, lr_scheduler, optim
 from fastopt._threads import get_num_threads, set_num_threads
 from fastopt.interop import from_torch_state_dict, to_torch_state_dict
-from fastopt.losses import CrossEntropyLoss, Loss, MSELoss
+from fastopt.losses import *  # noqa: F403
 from fastopt.minimize import LBFGSMinimizer, lbfgs, minimize
 from fastopt.optim import *  # noqa: F403
 from fastopt.params import FlatParams, Parameter
@@ -13,11 +13,9 @@ from fastopt.versions import show_versions
 
 __all__ = [
     *optim.__all__,
-    "CrossEntropyLoss",
+    *losses.__all__,
     "FlatParams",
     "LBFGSMinimizer",
-    "Loss",
-    "MSELoss",
     "Parameter",
     "RowSparse",
     "from_torch_state_dict",

@@ -65,7 +65,7 @@ def check_flag(value: Any, owner: str, name: str) -> None:
 def check_choice(value: Any, choices: Iterable[str], owner: str, name: str) -> None:
     """Refuse `value` unless it is one of `choices`."""
     choices = tuple(choices)
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(f"Invalid {name}: {value!r} ({owner} needs one of {', '.join(map(repr, choices))})")
 
 

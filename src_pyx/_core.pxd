@@ -35,9 +35,10 @@ ctypedef void (*rule_t)(void** b, Py_ssize_t offset, Py_ssize_t n, const double*
 cdef inline tuple capsules(void* single, void* double_, const char* name):
     return PyCapsule_New(single, name, NULL), PyCapsule_New(double_, name, NULL)
 
-# What `_threads` hands over: a piece of work on the chunks [start, stop), and the function that shares it out.
+# What `_threads` hands over: a piece of work on the chunks [start, stop), and the function that shares it out; from
+# `large` chunks on it is worth while to wake a sleeping thread.
 ctypedef void (*work_t)(void* job, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
-ctypedef void (*share_t)(work_t work, void* job, Py_ssize_t chunks, Py_ssize_t threads) noexcept nogil
+ctypedef void (*share_t)(work_t work, void* job, Py_ssize_t chunks, Py_ssize_t large, Py_ssize_t threads) noexcept nogil
 
 # What a pass leaves behind of a chunk, added to `sums`, and how the sums of a tensor, or of a group, become scalars.
 ctypedef void (*measure_t)(void** b, Py_ssize_t offset, Py_ssize_t n, const double* k, double* sums) noexcept nogil
@@ -124,6 +125,7 @@ cdef inline real lerp(real m, real g, real beta, real intake) noexcept nogil:
 cdef enum:
     CHUNK = 1024
     LANES = 16
+    LARGE = 1 << 11  # chunks, of an update rule
     THREAD_MIN = 1 << 16  # below this many elements waking a thread costs more than it saves
 
 ctypedef struct cascade_t:

@@ -13,7 +13,7 @@ import numpy as np
 
 from libc.math cimport INFINITY, hypot
 
-from _core cimport C_CONTIGUOUS, FLOAT32, FLOAT64, READABLE, THREAD_MIN, WRITEABLE, array_of, array_t, dtype_of
+from _core cimport C_CONTIGUOUS, FLOAT32, FLOAT64, LARGE, READABLE, THREAD_MIN, WRITEABLE, array_of, array_t, dtype_of
 
 cdef extern from *:
     """

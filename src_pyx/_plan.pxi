@@ -777,7 +777,7 @@ cdef class Plan:
         self.job.phase = phase
         if self.job.elements >= NOGIL_MIN:
             with nogil:
-                share(work, <void*> &self.job, self.job.chunks, threads if self.job.elements >= THREAD_MIN else 1)
+                share(work, <void*> &self.job, self.job.chunks, LARGE, threads if self.job.elements >= THREAD_MIN else 1)
         else:
             work(<void*> &self.job, 0, self.job.chunks)
 

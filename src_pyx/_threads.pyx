@@ -46,7 +46,6 @@ cdef enum:
     CLAIMS = 32  # how often a thread claims at most: what a late one holds keeps the others waiting
     SPINS = 2000  # some 40 us
     AT_ONCE = 50_000  # nanoseconds
-    LARGE = 1 << 11  # chunks
 
 cdef struct helper_t:
     PyThread_type_lock go    # released to wake it
@@ -206,13 +205,13 @@ cdef void toil(Py_ssize_t me) noexcept nogil:
             start = claim(&task.block[block].claimed, task.grain)
 
 
-cdef void share(work_t work, void* job, Py_ssize_t chunks, Py_ssize_t threads) noexcept nogil:
+cdef void share(work_t work, void* job, Py_ssize_t chunks, Py_ssize_t large, Py_ssize_t threads) noexcept nogil:
     """Do work(job, start, stop) on all of [0, chunks), with up to `threads` threads, this one included."""
     cdef Py_ssize_t i
     if threads < 2 or not PyThread_acquire_lock(taken, NOWAIT_LOCK):
         work(job, 0, chunks)
         return
-    if chunks < LARGE and not 0 <= now() - task.ended < AT_ONCE:
+    if chunks < large and not 0 <= now() - task.ended < AT_ONCE:
         threads = 1
     task.work = work
     task.job = job

@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Iterator
 
 import numpy as np
+from loss_cases import FAMILIES
 
 import fastopt
 from fastopt.optim import Optimizer
@@ -45,15 +46,16 @@ def optimized(name: str, options: dict[str, object], dtype: type) -> list[np.nda
     return params
 
 
-def lost(name: str, dtype: type) -> list[np.ndarray]:
-    """Value and gradient of a loss at scores, the targets being probabilities and, for cross entropy, classes too."""
-    rng = np.random.default_rng(0)
-    scores = rng.standard_normal((501, 11)).astype(dtype)
-    target = rng.uniform(size=(501, 11)).astype(dtype)
-    target /= target.sum(axis=1, keepdims=True)
-    targets = [target, target.argmax(axis=1)] if name == "CrossEntropyLoss" else [target]
-    pairs = [getattr(fastopt.losses, name)().value_and_grad(scores, one) for one in targets]
-    return [np.asarray(part) for pair in pairs for part in pair]
+def lost(name: str, dtype: type, reduction: str) -> list[np.ndarray]:
+    """Value and gradients of a loss at inputs drawn at random, and its parameters as they are by default."""
+    family = FAMILIES[name]
+    inputs = family.draw(np.random.default_rng(0), 5011)
+    inputs = [x.astype(dtype) if x.dtype.kind == "f" else x for x in inputs[: family.calls]]
+    options = {**family.options, **({"reduction": reduction} if len(family.reductions) > 1 else {})}
+    if hasattr(getattr(fastopt.losses, name), "parameters"):
+        options |= {"dtype": dtype, "rng": 0}
+    value, gradients = getattr(fastopt.losses, name)(**options).value_and_grad(*inputs)
+    return [np.asarray(value), *(gradients if isinstance(gradients, tuple) else [gradients])]
 
 
 def minimized(n: int) -> np.ndarray:
@@ -81,7 +83,8 @@ def results() -> Iterator[tuple[str, list[np.ndarray]]]:
                 yield f"{name}({label})", optimized(name, options, dtype)
         for name in fastopt.losses.__all__:
             if name != "Loss":
-                yield f"{name}({dtype.__name__})", lost(name, dtype)
+                for reduction in ("mean", "none"):
+                    yield f"{name}({dtype.__name__}, {reduction})", lost(name, dtype, reduction)
     yield "minimize(lbfgs)", [minimized(n) for n in (2, 100, 3001)]
 
 

@@ -112,20 +112,6 @@ OPTIMIZERS = [
 NAMES = [name for name, kind in vars(optim_oracles).items() if isinstance(kind, type) and hasattr(kind, "update")]
 SHAPES = {"Muon": ((3, 3), (4, 2), (2, 5))}  # torch's takes matrices only
 ONE_RATE = ("ASGD",)  # torch's takes a new rate one step late
-CROSS_ENTROPY_OPTIONS = [
-    {"weight": w, "reduction": r, "label_smoothing": s}
-    for w, r, s in product((None, [1.0, 2.0, 0.0, 0.5]), ("none", "sum", "mean"), (0.0, 0.1, 1.0))
-]
-CLASS_SHAPES = [(4,), (1, 4), (5, 4), (3, 4, 2), (2, 4, 3, 2)]
-
-
-def targets(rng, shape, kind, ignore_index=-100):
-    """Class indices, a fair share of them ignored, or probabilities, for an input of `shape`."""
-    if kind == "probabilities":
-        q = rng.random(shape)
-        return q / q.sum(axis=min(1, len(shape) - 1), keepdims=True)
-    y = rng.integers(4, size=shape[:1] + shape[2:] if len(shape) > 1 else ())
-    return np.where(rng.random(y.shape) < 0.2, ignore_index, y)
 
 
 def complex_step(loss, z, target):
@@ -554,85 +540,6 @@ def test_accumulated_gradients_make_one_step_with_their_mean():
         assert q == (0 if t < 2 else -1 / 3)
 
 
-def test_mean_squared_error_by_hand():
-    z, y = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 1.0], [1.0, 1.0]])
-    assert oracles.MSELoss()(z, y) == 3.5
-    assert oracles.MSELoss("sum")(z, y) == 14
-    assert (oracles.MSELoss("none")(z, y) == [[0, 1], [4, 9]]).all()
-    assert (oracles.MSELoss().grad(z, y) == [[0, 0.5], [1, 1.5]]).all()
-    assert (oracles.MSELoss("none").grad(z, y) == [[0, 2], [4, 6]]).all()
-    assert np.isnan(oracles.MSELoss()(np.ones(0), np.ones(0)))
-
-
-def test_cross_entropy_by_hand():
-    z, y = np.array([[1.0, 2.0], [1.0, 3.0], [1.0, 3.0]]), np.array([0, 1, 1])
-    a, b = np.log1p(np.e), np.log1p(np.exp(-2))
-    atol = 4 * np.spacing(3.0)  # of each logsumexp, near 3; one weight is 2
-    assert_allclose(oracles.CrossEntropyLoss(reduction="none")(z, y), [a, b, b], rtol=0, atol=atol)
-    assert_allclose(oracles.CrossEntropyLoss()(z, y), (a + 2 * b) / 3, rtol=0, atol=atol)
-    weighted = {r: oracles.CrossEntropyLoss([1, 2], reduction=r) for r in ("none", "sum", "mean")}
-    assert_allclose(weighted["none"](z, y), [a, 2 * b, 2 * b], rtol=0, atol=atol)
-    assert_allclose(weighted["sum"](z, y), a + 4 * b, rtol=0, atol=atol)
-    assert_allclose(weighted["mean"](z, y), (a + 4 * b) / 5, rtol=0, atol=atol)
-    assert_allclose(weighted["none"](z, y), [1.3133, 0.2539, 0.2539], atol=5e-5)
-    assert_allclose(weighted["sum"](z, y), 1.8210, atol=5e-5)
-    assert_allclose(weighted["mean"](z, y), 0.3642, atol=5e-5)
-
-
-def test_label_smoothing_mixes_in_the_uniform_distribution():
-    z = np.log([[1.0, 2.0, 5.0]])
-    hard = oracles.CrossEntropyLoss(label_smoothing=0.3)(z, np.array([2]))
-    soft = oracles.CrossEntropyLoss()(z, np.array([[0.1, 0.1, 0.8]]))
-    assert_allclose([hard, soft], -(0.1 * np.log(2 / 64) + 0.8 * np.log(5 / 8)), rtol=EXACT)
-
-
-def test_ignored_targets_count_as_absent():
-    rng = np.random.default_rng(5)
-    z, y = rng.normal(size=(6, 3)), np.array([0, 1, 2, 1, 0, 1])
-    for reduction in ("sum", "mean"):
-        options = {"weight": [1, 2, 3], "reduction": reduction, "label_smoothing": 0.3}
-        ignoring = oracles.CrossEntropyLoss(ignore_index=1, **options)
-        absent, kept = oracles.CrossEntropyLoss(**options), y != 1
-        assert_allclose(ignoring(z, y), absent(z[kept], y[kept]), rtol=1e-14)
-        assert_allclose(ignoring.grad(z, y)[kept], absent.grad(z[kept], y[kept]), rtol=1e-14)
-        assert not ignoring.grad(z, y)[~kept].any()
-
-
-@pytest.mark.parametrize("n", [0, 3])
-def test_cross_entropy_of_nothing_is_nan_with_a_zero_gradient(n):
-    z, y = np.ones((n, 2)), np.full(n, -100)
-    loss = oracles.CrossEntropyLoss()
-    assert np.isnan(loss(z, y))
-    assert loss.grad(z, y).shape == (n, 2) and not loss.grad(z, y).any()
-    assert oracles.CrossEntropyLoss(reduction="sum")(z, y) == 0
-
-
-def test_cross_entropy_survives_classes_ruled_out():
-    z = np.array([[0.0, 0.0, -np.inf]])
-    for target in (np.array([1]), np.array([[0.0, 1.0, 0.0]])):
-        assert_allclose(oracles.CrossEntropyLoss()(z, target), np.log(2), rtol=EXACT)
-        assert_allclose(oracles.CrossEntropyLoss().grad(z, target), [[0.5, -0.5, 0]], rtol=EXACT)
-
-
-@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
-def test_gradient_of_mean_squared_error_is_its_derivative(reduction):
-    rng = np.random.default_rng(0)
-    z, y = rng.normal(size=(2, 3, 4))
-    loss = oracles.MSELoss(reduction)
-    assert_allclose(loss.grad(z, y), complex_step(loss, z, y), rtol=1e-14)
-
-
-@pytest.mark.parametrize("shape", CLASS_SHAPES, ids=str)
-@pytest.mark.parametrize("kind", ["indices", "probabilities"])
-@pytest.mark.parametrize("options", CROSS_ENTROPY_OPTIONS, ids=str)
-def test_gradient_of_cross_entropy_is_its_derivative(options, kind, shape):
-    rng = np.random.default_rng(1)
-    z, y = rng.normal(size=shape), targets(rng, shape, kind)
-    loss = oracles.CrossEntropyLoss(**options)
-    if not np.isnan(loss(z, y)).any():
-        assert_allclose(loss.grad(z, y), complex_step(loss, z, y), rtol=0, atol=1e-14)
-
-
 def test_schedules_by_hand():
     step = [oracles.StepLR(1.0, t, step_size=2, gamma=0.5) for t in range(6)]
     assert step == [1, 1, 0.5, 0.5, 0.25, 0.25]
@@ -751,42 +658,6 @@ def test_averages_follow_torch(torch, options):
         assert ("average" in optimizer.state[0]) == (t >= start)
     for p, q, state in zip(average.module, model, optimizer.state, strict=True):
         assert_allclose(state["average"], p.detach().numpy(), rtol=0, atol=PEER * np.abs(q.detach().numpy()).max())
-
-
-@pytest.mark.peers
-@pytest.mark.parametrize("shape", CLASS_SHAPES, ids=str)
-@pytest.mark.parametrize("kind", ["indices", "ignoring class 1", "probabilities"])
-@pytest.mark.parametrize("options", CROSS_ENTROPY_OPTIONS, ids=str)
-def test_cross_entropy_follows_torch(options, kind, shape):
-    torch = pytest.importorskip("torch")
-    rng = np.random.default_rng(3)
-    ignore_index = 1 if kind == "ignoring class 1" else -100
-    z, y = 10 * rng.normal(size=shape), targets(rng, shape, kind, ignore_index)
-    options = options | {"ignore_index": ignore_index}
-    loss = oracles.CrossEntropyLoss(**options)
-    weight = options["weight"] and torch.tensor(options["weight"], dtype=torch.float64)
-    peer = torch.nn.CrossEntropyLoss(**options | {"weight": weight})
-    z_peer = torch.tensor(z, requires_grad=True)
-    value = peer(z_peer, torch.tensor(y))
-    value.sum().backward()
-    expected = value.detach().numpy()
-    rounding = 4 * np.spacing(np.abs(z).max())  # of log p = z - logsumexp(z), however small
-    assert_allclose(loss(z, y), expected, rtol=PEER, atol=rounding)
-    if not np.isnan(expected).any():
-        assert_allclose(loss.grad(z, y), z_peer.grad.numpy(), rtol=0, atol=PEER)
-
-
-@pytest.mark.peers
-@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
-def test_mean_squared_error_follows_torch(reduction):
-    torch = pytest.importorskip("torch")
-    z, y = np.random.default_rng(4).normal(size=(2, 3, 4))
-    z_peer = torch.tensor(z, requires_grad=True)
-    value = torch.nn.MSELoss(reduction=reduction)(z_peer, torch.tensor(y))
-    value.sum().backward()
-    loss = oracles.MSELoss(reduction)
-    assert_allclose(loss(z, y), value.detach().numpy(), rtol=PEER)
-    assert_allclose(loss.grad(z, y), z_peer.grad.numpy(), rtol=PEER)
 
 
 @pytest.mark.peers

@@ -81,7 +81,7 @@ def test_docstrings_of_algorithms_have_example_and_reference(name):
 
 
 ROOT = Path(__file__).parents[1]
-PAGES = {name: (ROOT / name).read_text() for name in ("README.md", "docs/optimizers.md")}
+PAGES = {name: (ROOT / name).read_text() for name in ("README.md", "docs/optimizers.md", "docs/losses.md")}
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_the_code_on_pages_runs(page, code, tmp_path, monkeypatch):
     if "result" in names:
         np.testing.assert_allclose(names["result"].x, 1, atol=1e-4)
         assert names["m"].result().success
-    if "value" in names:
+    if "sched" in names:
         assert names["value"] < np.log(3)  # better than guessing among three classes
         assert (tmp_path / "run.npz").exists()
 
@@ -128,3 +128,14 @@ def test_the_tables_of_optimizers_are_complete_and_right():
         else:
             assert eps == "yes"
         assert reference.split()[-1] in inspect.getdoc(getattr(fo, name))
+
+
+def test_the_table_of_losses_is_complete_and_right():
+    lines = PAGES["docs/losses.md"].splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    rows = {row[0]: row for row in rows if not row[0].startswith("**")}
+    losses = {name for name in fo.losses.__all__ if name != "Loss"}
+    assert rows.keys() >= losses
+    assert all(len(row) == 6 for row in rows.values())
+    for name in losses:
+        assert hasattr(getattr(fo, name), "hessian_diag") == bool(rows[name][5]), name

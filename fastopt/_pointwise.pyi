@@ -1,0 +1,1 @@
+POINTWISE: dict[str, tuple[object, object]]

@@ -1,0 +1,1 @@
+ROWWISE: dict[str, tuple[object, object]]
