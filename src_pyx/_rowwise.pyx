@@ -148,11 +148,12 @@ cdef hot nll(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     cdef Py_ssize_t width = <Py_ssize_t> k[WIDTH]
     cdef real scale = <real> k[SCALE]
     cdef real weight
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, y
     for i in range(n):
+        y = target[i]
         weight = 0
-        if counts(target[i], width, k[OWN]):
-            weight = w[target[i]] if w != NULL else <real> 1
+        if counts(y, width, k[OWN]):
+            weight = w[y] if w != NULL else <real> 1
         value[i] = -times(weight, z[i])
         dz[i] = -scale * weight
 
@@ -179,7 +180,8 @@ cdef inline void part(
     else:
         exponentials(z, z_down, n, width, e, top)
     for i in range(n):  # without a branch: any that depends on the data is mispredicted
-        y = target[i] if counts(target[i], width, k[OWN]) else 0
+        y = target[i]
+        y = y if counts(y, width, k[OWN]) else 0
         gap[i] = z[i * z_down + y * across]
         own[i] = e[y * across + i * down]
         e[y * across + i * down] = 0
@@ -266,7 +268,8 @@ cdef hot focal(real** b, Py_ssize_t n, const double* k) noexcept nogil:
     cdef Py_ssize_t i, y, _power
     part(<const real*> b[2], n, k, target, e, gap, extra, own, total)
     for i in range(n):
-        y = target[i] if total[i] != 0 else 0
+        y = target[i]
+        y = y if counts(y, width, k[OWN]) else 0
         wrong[i] = -(e[y * n + i] if k[COLUMNS] != 0 else e[i * width + y]) / total[i] if total[i] != 0 else <real> 0
         power[i] = 1
     if rest != 0:

@@ -676,9 +676,11 @@ def test_an_estimate_that_is_not_finite_is_named():
 
 
 def test_a_parameter_of_nan_is_no_average():
-    opt = fo.SGD(np.array([math.nan]), lr=0.1)
+    w = np.array([math.nan])
+    opt = fo.SGD(w, lr=0.1)
     opt.eval()
     opt.step(np.ones(1))
+    assert math.isnan(w[0])
 
 
 def test_the_flat_gradient_may_be_scaled_in_place():

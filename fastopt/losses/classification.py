@@ -201,7 +201,7 @@ class CrossEntropyLoss(Curved, ClassLoss):
 
     def _evaluate(self, inputs: tuple[Any, ...], call: Call) -> tuple[Any, Any]:
         if np.asarray(inputs[1]).dtype.kind == "f":
-            return self._evaluate_soft("cross_entropy_soft", inputs, call)
+            return self._evaluate_soft(inputs, call)
         if self.label_smoothing:
             return self._run("cross_entropy_smooth", inputs, call, (self.ignore_index, self.label_smoothing))
         return self._run("cross_entropy", inputs, call, (self.ignore_index,))
@@ -218,12 +218,12 @@ class CrossEntropyLoss(Curved, ClassLoss):
             raise ValueError("ignore_index is not supported for floating point target")
         return z, q, classes, shape
 
-    def _evaluate_soft(self, kernel: str, inputs: tuple[Any, ...], call: Call) -> tuple[Any, Any]:
+    def _evaluate_soft(self, inputs: tuple[Any, ...], call: Call) -> tuple[Any, Any]:
         z, q, classes, shape = self._soft(inputs)
         weights = weight_for(self.weight, classes)
         return reduce(
             self,
-            ROWWISE[kernel],
+            ROWWISE["cross_entropy_soft"],
             inputs,
             (z, q),
             call,

@@ -15,8 +15,6 @@ from fastopt.params import Array
 
 # What a caller asks for beside the value: is the gradient wanted, `out`, `grad_output`, `sample_weight`.
 Call = tuple[bool, Any, Any, Any]
-VALUE_ONLY = (False, None, None, None)
-GRADIENT = (True, None, None, None)
 
 
 class Loss:
