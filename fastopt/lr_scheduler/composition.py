@@ -242,7 +242,7 @@ class ParamScheduler(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def _initial(self, i: int, group: dict[str, Any]) -> Any:
-        return group.get(self._key)
+        return super()._initial(i, group) if self._key == "lr" else group.get(self._key)
 
     def _rate(self, start: Any, epoch: float, i: int) -> Any:
         return at(self.schedules, i)(epoch)

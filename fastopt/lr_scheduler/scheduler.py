@@ -116,7 +116,7 @@ class LRScheduler:
     def get_lr(self) -> list[float]:
         """The rate of each group at `last_epoch`."""
         self._absorb()
-        return [self._rate(start, self.last_epoch, i) for i, start in enumerate(self._starts)]
+        return self._rates(self.last_epoch)
 
     def get_last_lr(self) -> list[float]:
         """The rate of each group as the scheduler last set it."""
@@ -129,8 +129,7 @@ class LRScheduler:
         """
         check_count(n, type(self).__name__, "n", low=0)
         self._absorb()
-        epochs = range(self.last_epoch + 1, self.last_epoch + 1 + n)
-        return [[self._rate(start, epoch, i) for i, start in enumerate(self._starts)] for epoch in epochs]
+        return [self._rates(epoch) for epoch in range(self.last_epoch + 1, self.last_epoch + 1 + n)]
 
     def plot(self, n: int = 100, ax: Any = None) -> Any:
         """Draw the present rates and those of the next n epochs; needs matplotlib, returns its axes."""
@@ -185,10 +184,13 @@ class LRScheduler:
     def _go(self, epoch: float) -> None:
         """Set the rates of an epoch: all, or none."""
         self._absorb()
-        rates = [self._checked(self._rate(start, epoch, i), epoch, i) for i, start in enumerate(self._starts)]
+        rates = self._rates(epoch)
         others = [self._others(epoch, i) for i in range(len(rates))]
         self.last_epoch = math.floor(epoch)
         self._set(rates, others)
+
+    def _rates(self, epoch: float) -> list[Any]:
+        return [self._checked(self._rate(start, epoch, i), epoch, i) for i, start in enumerate(self._starts)]
 
     def _checked(self, rate: Any, epoch: float, i: int) -> Any:
         try:
