@@ -119,10 +119,6 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         self.eta_min = eta_min
         super().__init__(optimizer, last_epoch)
 
-    def step(self, epoch: float | None = None) -> None:
-        """Go to the next epoch, or the one given, which may be a fraction, and set its rates."""
-        self._step(epoch)
-
     def _check_epoch(self, epoch: Any) -> None:
         check_number(epoch, "Expected non-negative epoch, but got", "CosineAnnealingWarmRestarts", "epoch")
 

@@ -41,7 +41,7 @@ class Composite(LRScheduler):
 
     def step(self, metrics: Any = None) -> None:
         """Go to the next epoch and set its rates; `metrics` is for `ReduceLROnPlateau`."""
-        self._step(metrics=metrics)
+        self._step(self.last_epoch + 1, metrics)
 
     def _memory(self) -> Any:
         return [scheduler._memory() for scheduler in self._schedulers]

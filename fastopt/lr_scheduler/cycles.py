@@ -247,28 +247,33 @@ class OneCycleLR(Cycle):
         group["initial_lr"] = at(self.max_lrs, i) / self.div_factor
         return group["initial_lr"]
 
+    def step(self, epoch: float | None = None) -> None:
+        """Go to the next epoch, or the one given, and set its rates; ValueError beyond `total_steps`."""
+        self._observe(self.last_epoch + 1 if epoch is None else epoch, None)
+        super().step(epoch)
+
     def _observe(self, epoch: float, metrics: Any) -> None:
         if epoch > self.total_steps:
             raise ValueError(f"Tried to step {epoch} times. The specified number of total steps is {self.total_steps}")
 
-    def _between(self, epoch: float, low: float, high: float, end: float) -> float:
-        """On the way from low to high and to the end, or to low first."""
+    def _between(self, epoch: float, corners: tuple[float, ...]) -> float:
+        """On the way from one corner to the next."""
         top, last = self.pct_start * self.total_steps - 1, self.total_steps - 1
-        corners = [(0.0, low), (top, high), (last, end)]
-        if self.three_phase:
-            corners[2:] = [(2 * top, low), (last, end)]
-        epoch = min(epoch, last)
-        leg = next(k for k, (until, _) in enumerate(corners) if k and epoch <= until)
-        (since, here), (until, there) = corners[leg - 1 : leg + 1]
-        z = (epoch - since) / (until - since) if until != since else 1.0
+        ends = (top, 2 * top, last) if self.three_phase else (top, last)
+        epoch, since, leg = min(epoch, last), 0.0, 0
+        while epoch > ends[leg]:
+            since = ends[leg]
+            leg += 1
+        z = (epoch - since) / (ends[leg] - since) if ends[leg] != since else 1.0
         share = cosine(z) if self.anneal_strategy == "cos" else 1 - z
-        return here * share + there * (1 - share)
+        return corners[leg] * share + corners[leg + 1] * (1 - share)
 
     def _rate(self, start: float, epoch: float, i: int) -> float:
         high = at(self.max_lrs, i)
         low = high / self.div_factor
-        return self._between(epoch, low, high, low / self.final_div_factor)
+        end = low / self.final_div_factor
+        return self._between(epoch, (low, high, low, end) if self.three_phase else (low, high, end))
 
     def _momentum(self, epoch: float, i: int) -> float:
         high = at(self.max_momentums, i)
-        return self._between(epoch, high, at(self.base_momentums, i), high)
+        return self._between(epoch, (high, at(self.base_momentums, i), high, high))

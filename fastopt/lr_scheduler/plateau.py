@@ -109,7 +109,9 @@ class ReduceLROnPlateau(LRScheduler):
 
     def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
         """Take in the metric of an epoch, a number, and reduce the rates if it is time."""
-        self._step(epoch, metrics)
+        if epoch is not None:
+            self._check_epoch(epoch)
+        self._step(self.last_epoch + 1 if epoch is None else epoch, metrics)
 
     def _rate(self, start: float, epoch: float, i: int) -> float:
         lowest = at(self.min_lrs, i)

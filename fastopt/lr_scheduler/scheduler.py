@@ -97,7 +97,7 @@ class LRScheduler:
         return group.setdefault("initial_lr", group["lr"])
 
     def _observe(self, epoch: float, metrics: Any) -> None:
-        """Take in what `step` was given, before the rates of the epoch."""
+        """Take in what `step` was given, before the rates of the epoch; for schedules that depend on more than it."""
 
     def _started(self, found: float, i: int) -> float:
         """The start from which the rate of group i would be the one that was found; schedules are affine in it."""
@@ -155,7 +155,7 @@ class LRScheduler:
 
     # The step.
 
-    def step(self, epoch: int | None = None) -> None:
+    def step(self, epoch: float | None = None) -> None:
         """Go to the next epoch, or the one given, and set its rates; call it after the optimizer's steps.
 
         Raises
@@ -163,20 +163,11 @@ class LRScheduler:
         ValueError, TypeError
             No epoch, or a rate that is no finite number of at least 0. Nothing has changed then.
         """
-        self._step(epoch)
-
-    def _step(self, epoch: float | None = None, metrics: Any = None) -> None:
         if epoch is None:
             epoch = self.last_epoch + 1
         else:
             self._check_epoch(epoch)
-        memory = self._memory()
-        try:
-            self._observe(epoch, metrics)
-            self._go(epoch)
-        except BaseException:
-            self._recall(memory)
-            raise
+        self._go(epoch)
 
     def _check_epoch(self, epoch: Any) -> None:
         check_count(epoch, type(self).__name__, "epoch", low=0)
@@ -186,37 +177,54 @@ class LRScheduler:
         self._absorb()
         rates = self._rates(epoch)
         others = [self._others(epoch, i) for i in range(len(rates))]
-        self.last_epoch = math.floor(epoch)
+        self.last_epoch = int(epoch)
         self._set(rates, others)
 
     def _rates(self, epoch: float) -> list[Any]:
         return [self._checked(self._rate(start, epoch, i), epoch, i) for i, start in enumerate(self._starts)]
 
     def _checked(self, rate: Any, epoch: float, i: int) -> Any:
-        try:
-            number = float(rate)
-        except (TypeError, ValueError):
-            number = math.nan
-        if not 0 <= number < math.inf:
-            raise ValueError(f"Invalid learning rate: {rate!r} ({type(self).__name__} at epoch {epoch}, group {i})")
-        return number
+        if type(rate) is not float:
+            try:
+                rate = float(rate)
+            except (TypeError, ValueError):
+                raise ValueError(self._refusal(rate, epoch, i)) from None
+        if not 0 <= rate < math.inf:
+            raise ValueError(self._refusal(rate, epoch, i))
+        return rate
+
+    def _refusal(self, rate: Any, epoch: float, i: int) -> str:
+        return f"Invalid learning rate: {rate!r} ({type(self).__name__} at epoch {epoch}, group {i})"
 
     def _set(self, rates: list[Any], others: list[dict[str, Any]]) -> None:
         for group, rate, other in zip(self.optimizer.param_groups, rates, others, strict=True):
-            group |= {self._key: rate} | other
+            group[self._key] = rate
+            group.update(other)
         self._last_lr = rates
 
     def _absorb(self) -> None:
         """Take new groups, and rates that others have changed, for what they are."""
-        groups = self.optimizer.param_groups
-        for i in range(len(self._starts), len(groups)):
-            self._starts.append(self._initial(i, groups[i]))
-            self._last_lr.append(groups[i][self._key])
-        for i, group in enumerate(groups):
-            found = group.get(self._key)
-            if found != self._last_lr[i]:
+        groups, key = self.optimizer.param_groups, self._key
+        if [group.get(key) for group in groups] == self._last_lr:
+            return
+        for i, group in enumerate(groups[len(self._starts) :], len(self._starts)):
+            self._starts.append(self._initial(i, group))
+            self._last_lr.append(group.get(key))
+        for i, (group, last) in enumerate(zip(groups, self._last_lr, strict=True)):
+            found = group.get(key)
+            if found != last:
                 self._starts[i] = self._started(found, i) if self._chainable else self._initial(i, group)
                 self._last_lr[i] = found
+
+    def _step(self, epoch: float, metrics: Any = None) -> None:
+        """Observe, and go on; or neither."""
+        memory = self._memory()
+        try:
+            self._observe(epoch, metrics)
+            self._go(epoch)
+        except BaseException:
+            self._recall(memory)
+            raise
 
     # State.
 
