@@ -20,7 +20,10 @@ needed = {
     ".ci/run",
 }
 assert needed <= source, f"{sdist} lacks {needed - source}"
-needed = {f"fastopt/{name}" for name in ("__init__.py", "py.typed", "_engine.pyi", "examples/schedules.py")}
+needed = {
+    f"fastopt/{name}"
+    for name in ("__init__.py", "py.typed", "_engine.pyi", "examples/__init__.py", "examples/schedules.py")
+}
 assert needed <= built, f"{wheel} lacks {needed - built}"
 generated = sorted(name for name in source if name.endswith((".c", ".so", ".pyd", ".pyc")))
 assert not generated, f"{sdist} holds {generated}"

@@ -42,7 +42,7 @@ def rates(axes, curves):
 
 
 def rates_and_metric(axes, curves):
-    """The rates, and a made-up loss that is the metric: with a rate it falls as fast, and to a level as high."""
+    """The rates, and the metric, a made-up loss: the higher the rate, the faster it falls, and the sooner it stalls."""
     ((label, build),) = curves.items()
     sched = build(optimizer())
     losses, drawn = [0.9], sched.get_last_lr()
