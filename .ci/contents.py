@@ -10,9 +10,20 @@ with tarfile.open(sdist) as archive:
 with zipfile.ZipFile(wheel) as archive:
     built = set(archive.namelist())
 
-needed = {"LICENSE", "README.md", "src_pyx/_core.pxd", "tests/conftest.py", ".ci/run"}
+needed = {
+    "LICENSE",
+    "README.md",
+    "src_pyx/_core.pxd",
+    "tests/conftest.py",
+    "docs/schedules.md",
+    "docs/schedules.png",
+    ".ci/run",
+}
 assert needed <= source, f"{sdist} lacks {needed - source}"
-needed = {f"fastopt/{name}" for name in ("__init__.py", "py.typed", "_engine.pyi", "examples/__init__.py")}
+needed = {
+    f"fastopt/{name}"
+    for name in ("__init__.py", "py.typed", "_engine.pyi", "examples/__init__.py", "examples/schedules.py")
+}
 assert needed <= built, f"{wheel} lacks {needed - built}"
 generated = sorted(name for name in source if name.endswith((".c", ".so", ".pyd", ".pyc")))
 assert not generated, f"{sdist} holds {generated}"
