@@ -12,7 +12,7 @@ import pytest
 
 import fastopt as fo
 
-ROOMS = (fo, fo.optim, fo.losses, fo.lr_scheduler)
+ROOMS = (fo, fo.init, fo.optim, fo.losses, fo.lr_scheduler)
 
 
 def python(code):
