@@ -901,7 +901,7 @@ def _draw_trunc_normal(data: Array, mean: float, std: float, a: float, b: float,
     bottom, top, width = sign * (far - mean) / std, sign * (near - mean) / std, (b - a) / std
     p: Any = np.random.default_rng(rng).random(data.shape)  # in float64: 24 bits of float32 are too few for tails
     np.maximum(p, 2**-54, out=p)  # 0 would be the very end, however far
-    if top < -1e5 or width < 1e-5:  # the density is exponential to 1e-9, and differences from mean are too coarse
+    if top < -1e4 or width < 1e-5:  # the density is exponential to 1e-8, and differences from mean are too coarse
         depth: Any = np.log1p(p * math.expm1(top * width)) / top if abs(top * width) > 1e-9 else p * width
         values = near - sign * std * depth
     else:
