@@ -1,6 +1,6 @@
 """fastopt: optimizers, losses, schedules and solvers for NumPy, on in-place Cython kernels."""
 
-from fastopt import losses, lr_scheduler, optim
+from fastopt import init, losses, lr_scheduler, optim
 from fastopt._threads import get_num_threads, set_num_threads
 from fastopt.interop import from_torch_state_dict, to_torch_state_dict
 from fastopt.losses import *  # noqa: F403
@@ -20,6 +20,7 @@ __all__ = [
     "RowSparse",
     "from_torch_state_dict",
     "get_num_threads",
+    "init",
     "lbfgs",
     "load",
     "lr_scheduler",

@@ -12,7 +12,7 @@ import pytest
 
 import fastopt as fo
 
-ROOMS = (fo, fo.optim, fo.losses, fo.lr_scheduler)
+ROOMS = (fo, fo.init, fo.optim, fo.losses, fo.lr_scheduler)
 
 
 def python(code):
@@ -83,7 +83,7 @@ def test_docstrings_of_algorithms_have_example_and_reference(name):
 ROOT = Path(__file__).parents[1]
 PAGES = {
     name: (ROOT / name).read_text()
-    for name in ("README.md", "docs/optimizers.md", "docs/losses.md", "docs/schedules.md")
+    for name in ("README.md", "docs/optimizers.md", "docs/losses.md", "docs/schedules.md", "docs/init.md")
 }
 
 
@@ -142,3 +142,10 @@ def test_the_table_of_losses_is_complete_and_right():
     assert all(len(row) == 6 for row in rows.values())
     for name in losses:
         assert hasattr(getattr(fo, name), "hessian_diag") == bool(rows[name][5]), name
+
+
+def test_the_table_of_initializers_is_complete():
+    lines = PAGES["docs/init.md"].splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    assert all(len(row) == 3 for row in rows)
+    assert {row[0] for row in rows} == {*fo.init.__all__, "function", "---"}
