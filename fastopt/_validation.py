@@ -34,7 +34,11 @@ def check_number(
         ends = f"{'(' if low_open else '['}{low:g}, {high:g}{')' if high_open else ']'}"
         allowed = f"{name} in {ends}"
         if high == np.inf:
-            allowed = f"{name} {sign} {low:g}" if np.isfinite(number) and np.isfinite(low) else f"a finite {name}"
+            allowed = (
+                f"{name} {sign} {low:g}"
+                if np.isfinite(low) and (np.isfinite(number) or not high_open)
+                else f"a finite {name}"
+            )
         raise ValueError(f"{words}: {value} ({owner} needs {allowed})")
 
 

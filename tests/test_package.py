@@ -12,7 +12,7 @@ import pytest
 
 import fastopt as fo
 
-ROOMS = (fo, fo.optim, fo.losses, fo.lr_scheduler)
+ROOMS = (fo, fo.optim, fo.losses, fo.gradients, fo.lr_scheduler)
 
 
 def python(code):
@@ -81,7 +81,10 @@ def test_docstrings_of_algorithms_have_example_and_reference(name):
 
 
 ROOT = Path(__file__).parents[1]
-PAGES = {name: (ROOT / name).read_text() for name in ("README.md", "docs/optimizers.md", "docs/losses.md")}
+PAGES = {
+    name: (ROOT / name).read_text()
+    for name in ("README.md", "docs/optimizers.md", "docs/losses.md", "docs/gradients.md")
+}
 
 
 @pytest.mark.parametrize(
