@@ -21,7 +21,7 @@ def check_number(
     high_open: bool = True,
 ) -> None:
     """Refuse `value` unless it is a real number in the interval; `words` open the message as torch's does."""
-    if not isinstance(value, Real) or isinstance(value, bool | np.bool):
+    if type(value) is not float and (not isinstance(value, Real) or isinstance(value, bool | np.bool)):
         raise TypeError(f"{words}: {value!r} ({owner} needs a number for {name})")
     try:
         number = float(value)

@@ -207,14 +207,15 @@ def _scale(arrays: list[Any], sparse: list[Any], max_norm: float, norm: float) -
 
 def _listed(grads: Any, owner: str) -> list[Any]:
     """The gradients in order: what should be arrays, RowSparse and None."""
-    if isinstance(grads, FlatViews):
-        return list((grads.grad if isinstance(grads, FlatParams) else grads).values())
-    if isinstance(grads, np.ndarray):
-        return [grads]
-    if isinstance(grads, Parameter | RowSparse):
-        grads = (grads,)
-    if not isinstance(grads, Iterable):
-        raise TypeError(f"{owner} takes an array or an iterable of arrays, not {type(grads).__name__}")
+    if type(grads) is not list:
+        if isinstance(grads, np.ndarray):
+            return [grads]
+        if isinstance(grads, FlatViews):
+            return list((grads.grad if isinstance(grads, FlatParams) else grads)._views.values())
+        if isinstance(grads, Parameter | RowSparse):
+            grads = (grads,)
+        if not isinstance(grads, Iterable):
+            raise TypeError(f"{owner} takes an array or an iterable of arrays, not {type(grads).__name__}")
     return [grad.grad if isinstance(grad, Parameter) else grad for grad in grads]
 
 

@@ -9,13 +9,15 @@ The arrays are native float32 or float64; None is skipped. Those to be changed a
 import numpy as np
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
+from libc.float cimport FLT_MIN
 from libc.math cimport INFINITY, sqrt
 from libc.stdlib cimport free, malloc, qsort
 
 from _buffers cimport gather, size_of, width_of
 from _core cimport (
-    ALIGNED, CHUNK, CLIP, C_CONTIGUOUS, FLOAT32, FLOAT64, LANES, LARGE, READABLE, THREAD_MIN, WRITEABLE, abs_, array_of, array_t,
-    cascade_add, cascade_start, cascade_t, cascade_total, dtype_of, exp_, fold, hot, log_, measure_t, real, rule_t, share_t,
+    ALIGNED, CHUNK, CLIP, C_CONTIGUOUS, FLOAT32, FLOAT64, LANES, LARGE, READABLE, THREAD_MIN, WRITEABLE, abs_, array_of,
+    array_t, cascade_add, cascade_start, cascade_t, cascade_total, dtype_of, exp_, fold, hot, log_, measure_t, real, rule_t,
+    share_t, sum_lanes,
 )
 
 from . import _passes, _threads
@@ -57,55 +59,53 @@ cdef hot magnitudes(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k, 
 
 
 cdef hot extremes(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k, double* sums) noexcept nogil:
-    """The largest of k[0] |g|; NaN if there is one."""
+    """The largest of k[0] |g|; NaN if there is one. By halves, since gcc does not vectorize a running maximum."""
     cdef const real* g = b[1] + offset
-    cdef double[LANES] lane
+    cdef double[PIECE] x
     cdef double sign = k[0]
-    cdef double x
-    cdef Py_ssize_t blocks = n // LANES
-    cdef Py_ssize_t i, j
-    for j in range(LANES):
-        lane[j] = sums[0]
-    for i in range(blocks):
-        for j in range(LANES):
-            x = sign * <double> abs_(g[LANES * i + j])
-            lane[j] = x if (x > lane[j]) | (x != x) else lane[j]
-    for j in range(n - LANES * blocks):
-        x = sign * <double> abs_(g[LANES * blocks + j])
-        lane[j] = x if (x > lane[j]) | (x != x) else lane[j]
-    for j in range(LANES):
-        sums[0] = larger(sums[0], lane[j])
+    cdef Py_ssize_t half, i
+    for i in range(n):
+        x[i] = sign * <double> abs_(g[i])
+    while n > 1:
+        half = n // 2
+        n -= half
+        for i in range(half):
+            x[i] = x[i] if (x[i] > x[n + i]) | (x[i] != x[i]) else x[n + i]
+    sums[0] = larger(sums[0], x[0])
 
 
 cdef hot powers(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k, double* sums) noexcept nogil:
     """Sum of (|g| / k[1])**k[0]; k[1] is the extreme, so no term is beyond 1."""
     cdef const real* g = b[1] + offset
-    cdef double[LANES] lane
+    cdef double[PIECE] x
     cdef double p = k[0]
     cdef double extreme = k[1]
-    cdef Py_ssize_t blocks = n // LANES
-    cdef Py_ssize_t i, j
-    for j in range(LANES):
-        lane[j] = 0
-    for i in range(blocks):
-        for j in range(LANES):
-            lane[j] += exp_(p * log_(<double> abs_(g[LANES * i + j]) / extreme))
-    for j in range(n - LANES * blocks):
-        lane[j] += exp_(p * log_(<double> abs_(g[LANES * blocks + j]) / extreme))
-    sums[0] += fold(lane)
+    cdef Py_ssize_t i
+    for i in range(n):
+        x[i] = exp_(p * log_(<double> abs_(g[i]) / extreme))
+    sums[0] += sum_lanes(<const double*> x, n)
 
 
 cdef hot multiply(real** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:
-    """k[0] g, rounded once: in float32 the factor alone could underflow where the product does not."""
+    """k[0] g."""
     cdef real* g = b[1] + offset
+    cdef real factor = <real> k[0]
+    cdef Py_ssize_t i
+    for i in range(n):
+        g[i] = factor * g[i]
+
+
+cdef hot multiply_in_double(float** b, Py_ssize_t offset, Py_ssize_t n, const double* k) noexcept nogil:
+    """k[0] g for a factor that is too small for a float, where the product may not be."""
+    cdef float* g = b[1] + offset
     cdef double factor = k[0]
     cdef Py_ssize_t i
     for i in range(n):
-        g[i] = <real> (factor * <double> g[i])
+        g[i] = <float> (factor * <double> g[i])
 
 
 cdef inline double larger(double a, double b) noexcept nogil:
-    return b if (b > a) | (b != b) else a
+    return a if (a > b) | (a != a) else b
 
 
 cdef struct part_t:          # an array that has elements
@@ -219,18 +219,17 @@ cdef double total(const job_t* job, int j) noexcept nogil:
     return cascade_total(&cascade)
 
 
-cdef double extreme(const job_t* job, const part_t* part) noexcept nogil:
-    """The largest over the chunks of a part, or of all."""
-    cdef Py_ssize_t first = 0 if part == NULL else part.first_chunk
+cdef double extreme(const job_t* job, Py_ssize_t first, Py_ssize_t chunks) noexcept nogil:
+    """The largest over so many chunks."""
     cdef Py_ssize_t c
     cdef double x = -INFINITY
-    for c in range(first, first + (job.chunks if part == NULL else part.chunks)):
+    for c in range(first, first + chunks):
         x = larger(x, job.sums[WIDTH * c])
     return x
 
 
 def total_norm(list arrays, double p):
-    """The p-norm of all elements together, 0 if there are none; for p = 0 the number of arrays that are not all zero."""
+    """The p-norm of all elements together, 0 if there are none; for p = 0 how many arrays are not all zero."""
     cdef job_t job
     cdef double[2] k
     cdef double norm
@@ -267,9 +266,9 @@ def total_norm(list arrays, double p):
         if p == 0:
             norm = 0
             for i in range(job.parts):
-                norm += extreme(&job, &job.part[i]) != 0
+                norm += extreme(&job, job.part[i].first_chunk, job.part[i].chunks) != 0
             return norm
-        k[1] = k[0] * extreme(&job, NULL)
+        k[1] = k[0] * extreme(&job, 0, job.chunks)
         if not 0 < k[1] < INFINITY or p == INFINITY or p == -INFINITY:
             return abs_(k[1])
         k[0] = p
@@ -312,7 +311,10 @@ cdef int change(list arrays, rule_t single, rule_t double_, const double* k) exc
 
 def scale(list arrays, double factor):
     """Multiply every element by `factor`, in place."""
-    change(arrays, <rule_t> multiply[float], <rule_t> multiply[double], &factor)
+    cdef rule_t single = <rule_t> multiply[float]
+    if not factor >= FLT_MIN:
+        single = <rule_t> multiply_in_double
+    change(arrays, single, <rule_t> multiply[double], &factor)
 
 
 def clamp(list arrays, double limit):
