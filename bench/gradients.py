@@ -23,11 +23,7 @@ PROBLEMS = {
     "100 x 100": [100] * 100,
 }
 MODES = {"default": None, "foreach=False": False}
-JOBS = {
-    "norm": lambda clip_norm, clip_value, limits: clip_norm(next(limits)),
-    "norm, within": lambda clip_norm, clip_value, limits: clip_norm(1e9),
-    "value": lambda clip_norm, clip_value, limits: clip_value(0.5),
-}
+JOBS = ("norm", "norm, within", "value")
 
 
 def limits():
@@ -35,22 +31,28 @@ def limits():
     return (1 - 1e-9 * i for i in count(1))
 
 
+def call(job, clip_norm, clip_value):
+    """What is timed: `clip_norm` and `clip_value` take the limit."""
+    if job == "norm":
+        falling = limits()
+        return lambda: clip_norm(next(falling))
+    return (lambda: clip_value(0.5)) if job == "value" else (lambda: clip_norm(1e9))
+
+
 def ours(job, arrays):
-    grads, falling = [array.copy() for array in arrays], limits()
-    return lambda: JOBS[job](
-        lambda limit: fo.clip_grad_norm_(grads, limit), lambda limit: fo.clip_grad_value_(grads, limit), falling
-    )
+    grads = [array.copy() for array in arrays]
+    return call(job, lambda limit: fo.clip_grad_norm_(grads, limit), lambda limit: fo.clip_grad_value_(grads, limit))
 
 
 def torchs(job, arrays, foreach):
-    utils, falling = torch.nn.utils, limits()
+    utils = torch.nn.utils
     params = [torch.zeros(array.shape, dtype=torch.tensor(array).dtype) for array in arrays]
     for param, array in zip(params, arrays, strict=True):
         param.grad = torch.tensor(array)
-    return lambda: JOBS[job](
+    return call(
+        job,
         lambda limit: utils.clip_grad_norm_(params, limit, foreach=foreach),
         lambda limit: utils.clip_grad_value_(params, limit, foreach=foreach),
-        falling,
     )
 
 

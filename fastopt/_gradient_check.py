@@ -305,7 +305,7 @@ class _Probe:
         if len(touched) > 1:
             return ""
         ((name, start, shape),) = touched
-        places = np.nonzero(wrong[start : start + math.prod(shape)].reshape(shape))
+        places = np.argwhere(wrong[start : start + math.prod(shape)].reshape(shape)).T
         fixed = [str(p[0]) if n > 1 and (p == p[0]).all() else ":" for p, n in zip(places, shape, strict=True)]
         if any(k != ":" for k in fixed):
             return f"{name}[{', '.join(fixed)}]"

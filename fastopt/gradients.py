@@ -225,6 +225,8 @@ def _native(grad: Any, i: int) -> Any:
         return None
     if isinstance(grad, RowSparse):
         return _rows(grad.indices, grad.values, grad.shape)[1]
+    if isinstance(grad, np.floating):
+        grad = np.asarray(grad)
     _check_type(grad, i)
     return grad.astype(np.float32 if grad.dtype.itemsize <= 4 else np.float64, copy=False)
 

@@ -1,7 +1,7 @@
-"""Clipping, norms, vectors of parameters, and the check of a gradient: beside torch, exact arithmetic, planted errors."""
+"""Clipping, norms, vectors of parameters, and the check of a gradient: beside torch, exact sums, planted errors."""
 
 import math
-from fractions import Fraction
+import re
 
 import mpmath
 import numpy as np
@@ -63,7 +63,7 @@ def test_norms_are_clipped_as_in_torch(torch, dtype, p, max_norm):
     norm = fo.clip_grad_norm_(arrays, max_norm, p)
     # torch adds up in the dtype of each tensor; its float32 sums of up to 2049 terms are off by some 20 ulp, its powers
     # by p ulp of an exponent of up to 10. Smallest magnitudes as terms of p = -1 have the same.
-    tolerance = 64 * np.finfo(np.float64 if dtype == np.float64 else np.float32).eps
+    tolerance = 64 * float(np.finfo(np.float64 if dtype == np.float64 else np.float32).eps)
     assert norm == pytest.approx(expected, rel=tolerance)
     for array, param in zip(arrays, params, strict=True):
         if array is not None:
@@ -122,7 +122,7 @@ def test_where_torch_differs_ours_is_right(torch):
     param = torch.zeros(2)
     param.grad = torch.ones(2)
     torch.nn.utils.clip_grad_norm_([param, param], 1.0)
-    assert float(param.grad.norm()) == pytest.approx(0.5, rel=1e-5)  # scaled twice
+    assert float(param.grad.norm()) == pytest.approx(math.sqrt(2) / 4, rel=1e-5)  # counted and scaled twice
     with pytest.raises(RuntimeError, match="infinity norm on an empty tensor"):
         torch.nn.utils.get_total_norm([torch.zeros(0), torch.ones(2)], np.inf)
     assert fo.get_total_norm([np.zeros(0), np.ones(2)], np.inf) == 1
@@ -169,7 +169,7 @@ def test_huge_and_tiny_gradients_are_scaled_to_the_limit():
             norm = fo.clip_grad_norm_(grad, limit)
             assert norm == pytest.approx(10 * float(dtype(size)), rel=1e-15)
             eps = np.finfo(dtype).eps
-            expected = float(dtype(size)) * (limit / (norm + 1e-6))
+            expected = float(dtype(size)) * min(1, limit / (norm + 1e-6))
             np.testing.assert_allclose(grad, expected, rtol=2 * eps)
 
 
@@ -268,7 +268,7 @@ def test_same_bits_for_any_number_of_threads(dtype):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("scale", [1.0, 1e-25, 1e25])
 def test_the_norm_is_last_grad_norm_to_the_bit(dtype, scale):
-    grads = [(scale * array).astype(dtype) for array in drawn(shapes=((5000,), (3, 7), (0,), (1025,), ()))]
+    grads = [np.array(scale * array, dtype) for array in drawn(shapes=((5000,), (3, 7), (0,), (1025,), ()))]
     params = [np.zeros_like(grad) for grad in grads]
     opt = fo.SGD(params, lr=1.0, clip_norm=0.5)
     opt.step(grads)
@@ -346,6 +346,7 @@ def test_a_norm_is_read_from_any_floats():
         assert fo.get_total_norm([x.astype(dtype), None]) == 5
     assert fo.get_total_norm([x, x]) == math.sqrt(50)
     assert fo.get_total_norm(np.broadcast_to(2.0, 4)) == 4
+    assert fo.get_total_norm([np.float32(3), np.array(4.0)]) == 5
 
 
 def test_what_is_within_the_limit_keeps_its_bits():
@@ -520,8 +521,8 @@ PLANTED = [
     (lambda grad: 1.3 * grad, r"off by a factor of 1\.300 everywhere\.$"),
     (lambda grad: -grad, r"opposite sign everywhere"),
     (lambda grad: 0 * grad, r"zero where it should not be"),
-    (lambda grad: grad.astype(np.float16), r"12 of 12|of itself at most"),
-    (lambda grad: grad * (1 + 1e-6), r"off by 1\.0e-06 of itself at most"),
+    (lambda grad: np.real(grad).astype(np.float16).astype(float), r"off by .*e-04 of itself at most"),
+    (lambda grad: grad * (1 + 1e-6), r"off by 1\.\de-06 of itself at most"),
     (with_row(3), r"Only coordinates in x\[1, :\] are wrong. It is off by a factor of 3\.000 there"),
     (with_row(-1), r"Only coordinates in x\[1, :\] are wrong. It has the opposite sign there"),
     (with_row(0), r"Only coordinates in x\[1, :\] are wrong. It is zero"),
@@ -535,13 +536,9 @@ PLANTED = [
 @pytest.mark.parametrize(("change", "words"), PLANTED)
 @pytest.mark.parametrize("method", ["3-point", "2-point", "cs"])
 def test_a_planted_error_is_found_and_named(change, words, method):
-    if change is PLANTED[5][0]:
-        change = lambda grad: np.real(grad).astype(np.float16).astype(float)  # noqa: E731
     result = fo.check_grad(spoiled(change), X, method=method)
     assert not result.ok and not result
     assert result.message == str(result)
-    import re
-
     assert re.search(words, str(result)), str(result)
 
 
@@ -712,4 +709,3 @@ def test_every_loss_passes(name, dtype):
 
 def test_the_room_lists_what_the_package_exports():
     assert set(gradients.__all__) <= set(fo.__all__)
-    assert Fraction(fo.get_total_norm(np.array([0.75]))) == Fraction(3, 4)
