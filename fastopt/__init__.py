@@ -1,7 +1,8 @@
 """fastopt: optimizers, losses, schedules and solvers for NumPy, on in-place Cython kernels."""
 
-from fastopt import init, losses, lr_scheduler, optim
+from fastopt import gradients, init, losses, lr_scheduler, optim
 from fastopt._threads import get_num_threads, set_num_threads
+from fastopt.gradients import *  # noqa: F403
 from fastopt.interop import from_torch_state_dict, to_torch_state_dict
 from fastopt.losses import *  # noqa: F403
 from fastopt.minimize import LBFGSMinimizer, lbfgs, minimize
@@ -14,6 +15,7 @@ from fastopt.versions import show_versions
 __all__ = [
     *optim.__all__,
     *losses.__all__,
+    *gradients.__all__,
     "FlatParams",
     "LBFGSMinimizer",
     "Parameter",

@@ -21,7 +21,7 @@ def check_number(
     high_open: bool = True,
 ) -> None:
     """Refuse `value` unless it is a real number in the interval; `words` open the message as torch's does."""
-    if not isinstance(value, Real) or isinstance(value, bool | np.bool):
+    if type(value) is not float and (not isinstance(value, Real) or isinstance(value, bool | np.bool)):
         raise TypeError(f"{words}: {value!r} ({owner} needs a number for {name})")
     try:
         number = float(value)
@@ -34,7 +34,11 @@ def check_number(
         ends = f"{'(' if low_open else '['}{low:g}, {high:g}{')' if high_open else ']'}"
         allowed = f"{name} in {ends}"
         if high == np.inf:
-            allowed = f"{name} {sign} {low:g}" if np.isfinite(number) and np.isfinite(low) else f"a finite {name}"
+            allowed = (
+                f"{name} {sign} {low:g}"
+                if np.isfinite(low) and (np.isfinite(number) or not high_open)
+                else f"a finite {name}"
+            )
         raise ValueError(f"{words}: {value} ({owner} needs {allowed})")
 
 

@@ -58,6 +58,15 @@ def lost(name: str, dtype: type, reduction: str) -> list[np.ndarray]:
     return [np.asarray(value), *(gradients if isinstance(gradients, tuple) else [gradients])]
 
 
+def clipped(dtype: type) -> list[np.ndarray]:
+    """Gradients after clipping by norms of several orders and by value, and these norms."""
+    rng = np.random.default_rng(0)
+    grads = [rng.standard_normal(n).astype(dtype) for n in SIZES]
+    norms = [fastopt.clip_grad_norm_(grads, 2.0**-i, p) for i, p in enumerate((1, 2, 3, 0.5, np.inf, -1, 0))]
+    fastopt.clip_grad_value_(grads, 1e-4)
+    return [np.array(norms), *grads]
+
+
 def minimized(n: int) -> np.ndarray:
     """Where L-BFGS ends on a chain of Rosenbrock valleys."""
 
@@ -85,6 +94,7 @@ def results() -> Iterator[tuple[str, list[np.ndarray]]]:
             if name != "Loss":
                 for reduction in ("mean", "none"):
                     yield f"{name}({dtype.__name__}, {reduction})", lost(name, dtype, reduction)
+        yield f"clip_grad_norm_({dtype.__name__})", clipped(dtype)
     yield "minimize(lbfgs)", [minimized(n) for n in (2, 100, 3001)]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import fastopt as fo
 
-ROOMS = (fo, fo.init, fo.optim, fo.losses, fo.lr_scheduler)
+ROOMS = (fo, fo.init, fo.optim, fo.losses, fo.lr_scheduler, fo.gradients)
 
 
 def python(code):
@@ -82,8 +82,7 @@ def test_docstrings_of_algorithms_have_example_and_reference(name):
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
-    name: (ROOT / name).read_text()
-    for name in ("README.md", "docs/optimizers.md", "docs/losses.md", "docs/schedules.md", "docs/init.md")
+    str(path.relative_to(ROOT)): path.read_text() for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")))
 }
 
 
