@@ -12,7 +12,7 @@ import pytest
 
 import fastopt as fo
 
-ROOMS = (fo, fo.optim, fo.losses, fo.lr_scheduler)
+ROOMS = (fo, fo.optim, fo.losses, fo.penalties, fo.lr_scheduler)
 
 
 def python(code):
@@ -68,7 +68,7 @@ def test_examples_of_docstrings_run(name):
 
 
 def concrete():
-    bases = (fo.Optimizer, fo.Loss, fo.lr_scheduler.LRScheduler)
+    bases = (fo.Optimizer, fo.Loss, fo.Penalty, fo.lr_scheduler.LRScheduler)
     return {name: public for name, public in documented().items() if inspect.isclass(public) and public not in bases}
 
 
@@ -81,7 +81,7 @@ def test_docstrings_of_algorithms_have_example_and_reference(name):
 
 
 ROOT = Path(__file__).parents[1]
-PAGES = {name: (ROOT / name).read_text() for name in ("README.md", "docs/optimizers.md", "docs/losses.md")}
+PAGES = {name: (ROOT / name).read_text() for name in ("README.md", "docs/optimizers.md", "docs/losses.md", "docs/penalties.md")}
 
 
 @pytest.mark.parametrize(
