@@ -19,18 +19,19 @@ Vector = NDArray[Any]
 
 DOUBT = 10  # trials after which rounding is no longer believed to be why f disagrees with its gradient
 TRIALS = 60  # that one step may take
-PATIENCE = 50  # iterations without progress, as in L-BFGS
-GROWTH = 1.2
+PATIENCE = 1000  # iterations without progress
+GROWTH = 2.0, 1.02
 SHORTEST, LONGEST = 1e-30, 1e18  # steps, whose inverses and products are no trouble in single precision
 
 
 class Point(NamedTuple):
-    """An evaluated point; `total` is f with the penalty."""
+    """An evaluated point; `total` is f with the penalty, `finite` whether f and g are."""
 
     x: Vector
     f: float
     g: Vector
     total: float
+    finite: bool
 
 
 class FISTA:
@@ -54,7 +55,7 @@ class FISTA:
         self.nit = self.nfev = 0
         self.reason = "running"
         start = penalty.prox(x) if penalty.value(x) == math.inf else x  # from outside of a constraint
-        self._here = self._best = Point(start, math.nan, np.full_like(start, np.nan), math.inf)
+        self._here = self._best = Point(start, math.nan, np.full_like(start, np.nan), math.inf, False)
         self._algorithm = self._run(start)
         self._asked = next(self._algorithm)
 
@@ -68,9 +69,8 @@ class FISTA:
     def tell(self, f: float, g: Vector) -> bool:
         self.nfev += 1
         finite = math.isfinite(f) and bool(np.isfinite(g).all())
-        total = f + self.penalty.value(self._asked) if finite else math.nan
         try:
-            self._asked = self._algorithm.send(Point(self._asked, f, g, total))
+            self._asked = self._algorithm.send(Point(self._asked, f, g, f + self.penalty.value(self._asked), finite))
         except StopIteration as end:
             self.reason = end.value
         return True
@@ -87,7 +87,7 @@ class FISTA:
 
     def _run(self, start: Vector) -> Generator[Vector, Point, str]:
         here = self._here = yield start
-        if not math.isfinite(here.total):
+        if not (here.finite and math.isfinite(here.total)):
             return "nonfinite"
         step = _first_step(here)
         calm = self._slope(here, step)
@@ -95,7 +95,7 @@ class FISTA:
             return "gradient"
         if self.maxiter == 0:
             return "maxiter"
-        y, t, failures, still = here, 1.0, 0, 0
+        y, t, failures, still, growth = here, 1.0, 0, 0, GROWTH[0]
         while True:
             u = self._forward(y, step)
             d = _minus(u, y.x)
@@ -108,12 +108,13 @@ class FISTA:
             if self.nfev >= self.maxfun:
                 return "maxfun"
             trial = yield u
-            if trial.total < min(self._best.total, here.total):
+            valid = trial.finite and math.isfinite(trial.total)
+            if valid and trial.total < min(self._best.total, here.total):
                 self._best = trial
 
             # The curvature along d, in units of what the step allows for.
             hidden = square / step <= 128 * self.eps * max(abs(y.f), abs(trial.f))
-            if not math.isfinite(trial.total):
+            if not valid:
                 curvature = math.inf
             elif hidden:  # from f by rounding, but not from the gradient
                 curvature = _dot(d, _minus(trial.g, y.g)) * step / square
@@ -124,6 +125,7 @@ class FISTA:
             rises = trial.total > here.total + 8 * self.eps * max(abs(here.total), abs(y.f))
             if not curvature <= 1 or (rises and y is here):
                 failures += 1
+                growth = GROWTH[1]
                 if failures == TRIALS:
                     return "linesearch"
                 step *= min(max(0.9 / curvature, 0.1), 0.9) if curvature > 0 else 0.1
@@ -152,7 +154,7 @@ class FISTA:
             if self.nit >= self.maxiter:
                 return "maxiter"
 
-            longer = min(step * GROWTH, LONGEST)
+            longer = min(step * growth, LONGEST)
             before, t = t, (1 + math.sqrt(1 + 4 * t * t * step / longer)) / 2
             y, step = here, longer
             if uphill:
@@ -161,7 +163,7 @@ class FISTA:
                 if self.nfev >= self.maxfun:
                     return "maxfun"
                 y = yield _ahead(here.x, former.x, (before - 1) / t)
-                if math.isnan(y.total):
+                if not y.finite:
                     y, t = here, 1.0
 
     def _forward(self, point: Point, step: float) -> Vector:
@@ -197,4 +199,5 @@ def _dot(a: Vector, b: Vector) -> float:
 
 @np.errstate(all="ignore")
 def _ahead(x: Vector, former: Vector, momentum: float) -> Vector:
-    return x + x.dtype.type(momentum) * (x - former)
+    y: Vector = x + x.dtype.type(momentum) * (x - former)
+    return y

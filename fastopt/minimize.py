@@ -186,6 +186,10 @@ _OPTIONS = LBFGSMinimizer.__init__.__kwdefaults__ or {}
 _FISTA_OPTIONS = {"gtol": 1e-5, "ftol": 0.0, "maxiter": 15000, "maxfun": 15000}
 _FISTA_ENDINGS = _ENDINGS | {
     "gradient": (0, "Converged: no component of the gradient mapping is larger than gtol."),
+    "stalled": (
+        4,
+        "Stopped: neither f nor the gradient mapping has fallen over a thousand iterations; gtol is not met.",
+    ),
 }
 _OTHER_OPTIONS = ("eps", "finite_diff_rel_step", "disp", "iprint")
 
@@ -398,7 +402,7 @@ def _checked(evaluate: Evaluator) -> Evaluator:
     """Return x -> (f, gradient), a float and a fresh vector; x may be changed."""
 
     def checked(x: Vector) -> tuple[float, Vector]:
-        f, g = _pair(evaluate(x.copy()))
+        f, g = _pair(evaluate(x))
         return _value(f), _gradient(g, x)
 
     return checked
@@ -410,8 +414,8 @@ def _penalized(evaluate: Evaluator, penalty: Penalty, x: Vector) -> Evaluator:
     checked = _checked(evaluate)
 
     def penalized(x: Vector) -> tuple[float, Vector]:
-        f, g = checked(x)
         value, gradient = penalty.value_and_grad(x)
+        f, g = checked(x)
         with np.errstate(all="ignore"):
             return f + value, g + gradient
 

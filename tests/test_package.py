@@ -81,7 +81,10 @@ def test_docstrings_of_algorithms_have_example_and_reference(name):
 
 
 ROOT = Path(__file__).parents[1]
-PAGES = {name: (ROOT / name).read_text() for name in ("README.md", "docs/optimizers.md", "docs/losses.md", "docs/penalties.md")}
+PAGES = {
+    name: (ROOT / name).read_text()
+    for name in ("README.md", "docs/optimizers.md", "docs/losses.md", "docs/penalties.md")
+}
 
 
 @pytest.mark.parametrize(
