@@ -791,7 +791,7 @@ def downhill(x):
 
 
 def kink(x):
-    return float(abs(x - 1).sum()), np.sign(x - 1)
+    return float(abs(x - 1).sum()), np.where(x >= 1, 1.0, -1.0)  # nowhere zero
 
 
 @pytest.mark.parametrize(
@@ -806,7 +806,9 @@ def kink(x):
         ("maxfun", downhill, [0.0, 0.0], {"maxfun": 200}),
         ("linesearch", uphill, [1.0, 2.0], {}),
         ("linesearch", uphill, np.ones(300), {}),
-        ("linesearch", kink, [np.pi, 1.5, 4.0], {}),
+        ("precision", quadratic, np.zeros(5), {"gtol": 0}),
+        ("precision", kink, [np.pi, 1.5, 4.0], {}),
+        ("stalled", lambda x: (1.0, np.full(3, 1e-17)), np.zeros(3), {"gtol": 0}),
         ("nonfinite", lambda x: (np.nan, 0 * x), [1.0], {}),
         ("nonfinite", lambda x: (np.inf, x), [1.0], {}),
         ("nonfinite", lambda x: (1.0, x * np.nan), [1.0], {}),
