@@ -143,7 +143,7 @@ class FISTA:
             if slope <= self.gtol:
                 return "gradient"
             drop, size = former.total - here.total, max(abs(former.total), abs(here.total))
-            if self.ftol > 0 and 0 <= drop < self.ftol * max(size, 1.0):
+            if self.ftol > 0 and drop < self.ftol * max(size, 1.0):
                 return "decrease"
             if abs(drop) > 2 * self.eps * size or slope < 0.5 * calm:
                 still, calm = 0, slope

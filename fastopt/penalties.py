@@ -516,8 +516,8 @@ class Simplex(_Constraint):
 
     def _prox(self, x: Array, step: float) -> Any:
         rows = self._rows(x)
-        # In units of the radius below the largest, where nothing overflows. What is lower by 1 becomes 0 in any case.
-        rows = np.maximum((rows - rows.max(axis=-1, keepdims=True)) / self.radius, -1)
+        # In units of the radius below the largest: what becomes positive is within (-1, 0], however far x is from 0.
+        rows = (rows - rows.max(axis=-1, keepdims=True)) / self.radius
         falling = -np.sort(-rows, axis=-1)
         excess = np.cumsum(falling, axis=-1) - 1
         count = (np.arange(1, rows.shape[-1] + 1) * falling > excess).sum(axis=-1, keepdims=True)
