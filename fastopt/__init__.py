@@ -1,6 +1,6 @@
 """fastopt: optimizers, losses, schedules and solvers for NumPy, on in-place Cython kernels."""
 
-from fastopt import gradients, init, losses, lr_scheduler, optim
+from fastopt import gradients, init, losses, lr_scheduler, optim, penalties
 from fastopt._threads import get_num_threads, set_num_threads
 from fastopt.gradients import *  # noqa: F403
 from fastopt.interop import from_torch_state_dict, to_torch_state_dict
@@ -8,6 +8,7 @@ from fastopt.losses import *  # noqa: F403
 from fastopt.minimize import LBFGSMinimizer, lbfgs, minimize
 from fastopt.optim import *  # noqa: F403
 from fastopt.params import FlatParams, Parameter
+from fastopt.penalties import *  # noqa: F403
 from fastopt.serialize import load, save
 from fastopt.sparse import RowSparse
 from fastopt.versions import show_versions
@@ -16,6 +17,7 @@ __all__ = [
     *optim.__all__,
     *losses.__all__,
     *gradients.__all__,
+    *penalties.__all__,
     "FlatParams",
     "LBFGSMinimizer",
     "Parameter",

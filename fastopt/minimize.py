@@ -1,4 +1,4 @@
-"""Three doors to one solver: `minimize`, SciPy's ``method=lbfgs``, and `LBFGSMinimizer`."""
+"""Three doors to L-BFGS: `minimize`, which has FISTA too, SciPy's ``method=lbfgs``, and `LBFGSMinimizer`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastopt._fista import FISTA
 from fastopt._lbfgs import LBFGSCore
+from fastopt.penalties import Box, Penalty
 
 # scipy.optimize takes longer to import than all of this: it is imported where it is used.
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["LBFGSMinimizer", "lbfgs", "minimize"]
 
 Vector = NDArray[Any]
+Evaluator: TypeAlias = Callable[[Vector], Any]
 
 # How a run can end: SciPy's codes (0 converged, 1 out of budget, from 2 on failed), in a sentence.
 _ENDINGS = {
@@ -110,18 +113,13 @@ class LBFGSMinimizer:
         maxfun: int = 15000,
         maxls: int = 20,
     ) -> None:
-        x = np.atleast_1d(np.asarray(x0))
-        if x.ndim != 1:
-            raise ValueError(f"Invalid x0 of shape {x.shape} (must have one dimension)")
-        if x.dtype.kind not in "biuf":
-            raise TypeError(f"Invalid x0 of dtype {x.dtype} (must be real numbers)")
+        x = _start(x0)
         if bounds is not None and _restricts(bounds, x.size):
             raise NotImplementedError("L-BFGS cannot handle bounds yet: leave them out")
         if l1 is not None and np.any(l1):
             raise NotImplementedError("L-BFGS cannot handle an L1 penalty yet: leave it out")
-        single = x.dtype.kind == "f" and x.dtype.itemsize == 4
         slots = _whole("maxcor", maxcor, 1) + 1
-        points = np.zeros((7, x.size), np.float32 if single else np.float64)
+        points = np.zeros((7, x.size), x.dtype)
         points[:3] = x
         points[1] = np.nan
         self._core = LBFGSCore(
@@ -176,44 +174,40 @@ class LBFGSMinimizer:
 
     def result(self) -> OptimizeResult:
         """Return the best point evaluated so far and how the run ended, as `minimize` does."""
-        from scipy.optimize import OptimizeResult
-
         from fastopt._inverse_hessian import InverseHessian
 
-        core = self._core
-        x, f, g = core.best()
-        status, message = _ENDINGS[core.reason]
-        return OptimizeResult(
-            x=x,
-            fun=f,
-            jac=g,
-            nfev=core.nfev,
-            njev=core.nfev,
-            nit=core.nit,
-            status=status,
-            success=status == 0,
-            message=message,
-            reason=core.reason,
-            hess_inv=InverseHessian(*core.pairs()),
-        )
+        result = _outcome(self._core, _ENDINGS)
+        result.hess_inv = InverseHessian(*self._core.pairs())
+        return result
 
 
 _OPTIONS = LBFGSMinimizer.__init__.__kwdefaults__ or {}
+# Steps of a first-order method may be small far from the minimum, so that its ftol is off.
+_FISTA_OPTIONS = {"gtol": 1e-5, "ftol": 0.0, "maxiter": 15000, "maxfun": 15000}
+_FISTA_ENDINGS = _ENDINGS | {
+    "gradient": (0, "Converged: no component of the gradient mapping is larger than gtol."),
+    "stalled": (
+        4,
+        "Stopped: neither f nor the gradient mapping has fallen over a thousand iterations; gtol is not met.",
+    ),
+}
+_OTHER_OPTIONS = ("eps", "finite_diff_rel_step", "disp", "iprint")
 
 
 def minimize(
     fun: Callable[..., Any],
     x0: ArrayLike,
     args: Any = (),
-    method: str = "lbfgs",
+    method: str | None = None,
     jac: Callable[..., Any] | str | bool | None = None,
     bounds: Any = None,
     tol: float | None = None,
     callback: Callable[..., Any] | None = None,
     options: Mapping[str, Any] | None = None,
     l1: ArrayLike | None = None,
+    penalty: Penalty | None = None,
 ) -> OptimizeResult:
-    """Minimize a smooth function of many variables.
+    """Minimize a smooth function of many variables, or its sum with a penalty.
 
     Parameters
     ----------
@@ -223,8 +217,9 @@ def minimize(
         Starting point; never written to. float32 is kept, all else becomes float64.
     args : tuple, optional
         Further arguments of `fun` and `jac`.
-    method : {"lbfgs"}, default "lbfgs"
-        The solver.
+    method : {"lbfgs", "fista"}, optional
+        The solver: L-BFGS, or FISTA, accelerated proximal gradient descent, which takes any penalty. None is "lbfgs",
+        or "fista" if the penalty is not smooth.
     jac : callable, bool or {"2-point", "3-point", "cs"}, optional
         The gradient ``jac(x, *args)``, or True if `fun` returns it; else finite differences.
     bounds, l1 : optional
@@ -237,7 +232,13 @@ def minimize(
     options : dict, optional
         The options of `LBFGSMinimizer`: maxcor, gtol, ftol, maxiter, maxfun, maxls; eps and
         finite_diff_rel_step, the absolute and relative step of finite differences, whose calls
-        of `fun` count towards maxfun. disp and iprint are accepted and do nothing.
+        of `fun` count towards maxfun. disp and iprint are accepted and do nothing. "fista" has no
+        maxcor and maxls, its gtol is for ``(x - prox(x - s g)) / s`` with its step s, but at most 1,
+        and its ftol is off (0) by default.
+    penalty : Penalty, optional
+        Added to `fun`. "fista" sees it by its prox, so that zeros and constraints are exact: a
+        start outside of a constraint is projected, and `fun` is called outside of it, but the
+        answer is within.
 
     Returns
     -------
@@ -245,12 +246,14 @@ def minimize(
         x, fun and jac at the best point evaluated: where f is lowest, but where the gradient is
         within gtol if that is how the run ended. status is 0 (converged), 1 (out of budget), 2
         or more (failed) or 99 (callback); message says it in a sentence, reason in a word.
-        hess_inv is a linear operator. nfev, njev and nit count.
+        hess_inv is a linear operator, of "lbfgs". nfev, njev and nit count. fun includes the penalty; jac too
+        with "lbfgs", while with "fista" it is the gradient of `fun` alone.
 
     Raises
     ------
     ValueError, TypeError
-        For an unknown method or option, a value out of range, a gradient of the wrong shape.
+        For an unknown method or option, a value out of range, a gradient of the wrong shape, a
+        penalty that the method or x0 does not fit.
 
     See Also
     --------
@@ -259,6 +262,8 @@ def minimize(
     References
     ----------
     Nocedal, J. (1980). Updating quasi-Newton matrices with limited storage. Math. Comp. 35(151).
+    Beck, A. and Teboulle, M. (2009). A fast iterative shrinkage-thresholding algorithm for linear
+    inverse problems. SIAM J. Imaging Sciences 2(1).
 
     Examples
     --------
@@ -266,17 +271,24 @@ def minimize(
     ...     return ((x - 3) ** 2).sum(), 2 * (x - 3)
     >>> fo.minimize(fun, [0.0, 0.0], jac=True).x
     array([3., 3.])
+    >>> fo.minimize(fun, [0.0, 0.0], jac=True, penalty=fo.Box(high=[1, 2])).x
+    array([1., 2.])
     """
-    if method != "lbfgs":
-        raise ValueError(f"Unknown method: {method!r} (minimize has 'lbfgs')")
-    known = [*_OPTIONS, "eps", "finite_diff_rel_step", "disp", "iprint"]
+    if penalty is not None and not isinstance(penalty, Penalty):
+        raise TypeError(f"Invalid penalty: {penalty!r} (must be a Penalty, such as fo.L1(0.1))")
+    if method is None:
+        method = "lbfgs" if penalty is None or penalty.smooth else "fista"
+    if method not in ("lbfgs", "fista"):
+        raise ValueError(f"Unknown method: {method!r} (minimize has 'lbfgs' and 'fista')")
+    known = [*(_OPTIONS if method == "lbfgs" else _FISTA_OPTIONS), *_OTHER_OPTIONS]
     options = options or {}
     for name in options:
         if name not in known:
             close = difflib.get_close_matches(str(name), known, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
             raise TypeError(f"Unknown option: {name!r} ({hint})")
-    return lbfgs(fun, x0, args, jac, bounds=bounds, callback=callback, tol=tol, l1=l1, **options)
+    solver = lbfgs if method == "lbfgs" else _fista
+    return solver(fun, x0, args, jac, bounds=bounds, callback=callback, tol=tol, l1=l1, penalty=penalty, **options)
 
 
 def lbfgs(
@@ -292,6 +304,7 @@ def lbfgs(
     *,
     tol: float | None = None,
     l1: ArrayLike | None = None,
+    penalty: Penalty | None = None,
     eps: float | None = None,
     finite_diff_rel_step: float | None = None,
     **options: Any,
@@ -315,40 +328,132 @@ def lbfgs(
     """
     if constraints is not None and np.size(constraints):
         raise ValueError(f"Invalid constraints: {constraints!r} (L-BFGS handles none)")
+    if penalty is not None and not penalty.smooth:
+        raise ValueError(f"L-BFGS cannot handle {type(penalty).__name__}, which is not smooth: use method='fista'")
+    evaluate = _evaluator(fun, jac, args, eps, finite_diff_rel_step)
+    chosen = _chosen(options, _OPTIONS, tol, evaluate, x0)
+    m = LBFGSMinimizer(x0, bounds, l1, **chosen)
+    _run(m._core, m.tell, evaluate if penalty is None else _penalized(evaluate, penalty, m.ask()), callback)
+    return _counted(m.result(), evaluate)
+
+
+def _fista(
+    fun: Callable[..., Any],
+    x0: ArrayLike,
+    args: Any,
+    jac: Any,
+    *,
+    bounds: Any,
+    callback: Callable[..., Any] | None,
+    tol: float | None,
+    l1: ArrayLike | None,
+    penalty: Penalty | None,
+    eps: float | None = None,
+    finite_diff_rel_step: float | None = None,
+    **options: Any,
+) -> OptimizeResult:
+    """FISTA as `minimize` calls it."""
+    x = _start(x0).copy()
+    if bounds is not None and _restricts(bounds, x.size):
+        raise ValueError("'fista' takes bounds as penalty=fo.Box(low, high)")
+    if l1 is not None and np.any(l1):
+        raise ValueError("'fista' takes l1 as penalty=fo.L1(alpha)")
+    evaluate = _evaluator(fun, jac, args, eps, finite_diff_rel_step)
+    chosen = _FISTA_OPTIONS | _chosen(options, _FISTA_OPTIONS, tol, evaluate, x0)
+    core = FISTA(
+        x,
+        Box() if penalty is None else penalty,
+        gtol=_tolerance("gtol", chosen["gtol"]),
+        ftol=_tolerance("ftol", chosen["ftol"]),
+        maxiter=_whole("maxiter", chosen["maxiter"], 0),
+        maxfun=_whole("maxfun", chosen["maxfun"], 1),
+    )
+    _run(core, core.tell, _checked(evaluate), callback)
+    return _counted(_outcome(core, _FISTA_ENDINGS), evaluate)
+
+
+def _evaluator(fun: Callable[..., Any], jac: Any, args: Any, eps: float | None, rel_step: float | None) -> Evaluator:
+    """Return x -> (f, gradient)."""
     if not isinstance(args, tuple):
         args = (args,)
-    options = {name: value for name, value in options.items() if name in _OPTIONS}
+    return _with_gradient(fun, jac, args) or _Differences(fun, args, jac or "2-point", eps, rel_step)
+
+
+def _chosen(
+    given: dict[str, Any], known: Mapping[str, Any], tol: float | None, evaluate: Evaluator, x0: ArrayLike
+) -> dict[str, Any]:
+    """The options of a solver among those given, its budget counted in gradients."""
+    options = {name: value for name, value in given.items() if name in known}
     if tol is not None:
         options = {"gtol": tol, "ftol": 0, **options}
+    if isinstance(evaluate, _Differences):
+        maxfun = _whole("maxfun", options.get("maxfun", known["maxfun"]), 1)
+        options["maxfun"] = max(1, maxfun // evaluate.calls_for(np.size(x0)))
+    return options
 
-    evaluate = _with_gradient(fun, jac, args)
-    if evaluate is not None:
-        m = LBFGSMinimizer(x0, bounds, l1, **options)
-        _run(m, evaluate, callback)
-        return m.result()
 
-    differences = _Differences(fun, args, jac or "2-point", eps, finite_diff_rel_step)
-    maxfun = _whole("maxfun", options.get("maxfun", _OPTIONS["maxfun"]), 1)
-    options["maxfun"] = max(1, maxfun // differences.calls_for(np.size(x0)))
-    m = LBFGSMinimizer(x0, bounds, l1, **options)
-    _run(m, differences, callback)
-    result = m.result()
-    result.nfev = differences.calls
+def _counted(result: OptimizeResult, evaluate: Evaluator) -> OptimizeResult:
+    if isinstance(evaluate, _Differences):
+        result.nfev = evaluate.calls
     return result
 
 
-def _run(m: LBFGSMinimizer, evaluate: Callable[[Vector], Any], callback: Callable[..., Any] | None) -> None:
+def _checked(evaluate: Evaluator) -> Evaluator:
+    """Return x -> (f, gradient), a float and a fresh vector; x may be changed."""
+
+    def checked(x: Vector) -> tuple[float, Vector]:
+        f, g = _pair(evaluate(x))
+        return _value(f), _gradient(g, x)
+
+    return checked
+
+
+def _penalized(evaluate: Evaluator, penalty: Penalty, x: Vector) -> Evaluator:
+    """Return x -> (f, gradient) with a smooth penalty; refuse it if it does not fit x."""
+    penalty.value(x)
+    checked = _checked(evaluate)
+
+    def penalized(x: Vector) -> tuple[float, Vector]:
+        value, gradient = penalty.value_and_grad(x)
+        f, g = checked(x)
+        with np.errstate(all="ignore"):
+            return f + value, g + gradient
+
+    return penalized
+
+
+def _outcome(core: LBFGSCore | FISTA, endings: Mapping[str, tuple[int, str]]) -> OptimizeResult:
+    """The best point and how the run ended."""
+    from scipy.optimize import OptimizeResult
+
+    x, f, g = core.best()
+    status, message = endings[core.reason]
+    return OptimizeResult(
+        x=x,
+        fun=f,
+        jac=g,
+        nfev=core.nfev,
+        njev=core.nfev,
+        nit=core.nit,
+        status=status,
+        success=status == 0,
+        message=message,
+        reason=core.reason,
+    )
+
+
+def _run(
+    core: LBFGSCore | FISTA,
+    tell: Callable[[Any, Any], object],
+    evaluate: Evaluator,
+    callback: Callable[..., Any] | None,
+) -> None:
     notify = None if callback is None else _notifier(callback)
-    core = m._core
     nit = 0
     while not core.done:
-        pair = evaluate(core.ask())
-        try:
-            f, g = pair
-        except (TypeError, ValueError):
-            raise TypeError(f"With jac=True fun must return (f, gradient), not {pair!r}") from None
+        f, g = _pair(evaluate(core.ask()))
         if not core.tell(f, g):
-            m.tell(f, g)
+            tell(f, g)
         if notify is not None and core.nit != nit:
             nit = core.nit
             try:
@@ -357,7 +462,15 @@ def _run(m: LBFGSMinimizer, evaluate: Callable[[Vector], Any], callback: Callabl
                 core.stop()
 
 
-def _with_gradient(fun: Callable[..., Any], jac: Any, args: tuple[Any, ...]) -> Callable[[Vector], Any] | None:
+def _pair(values: Any) -> Any:
+    try:
+        f, g = values
+    except (TypeError, ValueError):
+        raise TypeError(f"With jac=True fun must return (f, gradient), not {values!r}") from None
+    return f, g
+
+
+def _with_gradient(fun: Callable[..., Any], jac: Any, args: tuple[Any, ...]) -> Evaluator | None:
     """Return x -> (f, gradient), or None where only differences can give the gradient."""
     if not callable(fun):
         raise TypeError(f"Invalid fun: {fun!r} (must be callable)")
@@ -421,7 +534,7 @@ class _Differences:
         return f, np.ravel(g)
 
 
-def _notifier(callback: Callable[..., Any]) -> Callable[[LBFGSCore], Any]:
+def _notifier(callback: Callable[..., Any]) -> Callable[[LBFGSCore | FISTA], Any]:
     """Return what calls the callback in that one of SciPy's two styles it is written for."""
     from scipy.optimize import OptimizeResult
 
@@ -432,11 +545,22 @@ def _notifier(callback: Callable[..., Any]) -> Callable[[LBFGSCore], Any]:
     if parameters != {"intermediate_result"}:
         return lambda core: callback(core.here()[0])
 
-    def notify(core: LBFGSCore) -> None:
+    def notify(core: LBFGSCore | FISTA) -> None:
         x, f, g = core.here()
         callback(intermediate_result=OptimizeResult(x=x, fun=f, jac=g, nit=core.nit, nfev=core.nfev))
 
     return notify
+
+
+def _start(x0: ArrayLike) -> Vector:
+    """x0 as a vector of single or double precision."""
+    x = np.atleast_1d(np.asarray(x0))
+    if x.ndim != 1:
+        raise ValueError(f"Invalid x0 of shape {x.shape} (must have one dimension)")
+    if x.dtype.kind not in "biuf":
+        raise TypeError(f"Invalid x0 of dtype {x.dtype} (must be real numbers)")
+    single = x.dtype.kind == "f" and x.dtype.itemsize == 4
+    return x.astype(np.float32 if single else np.float64, copy=False)
 
 
 def _value(f: Any) -> float:

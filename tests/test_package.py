@@ -12,7 +12,7 @@ import pytest
 
 import fastopt as fo
 
-ROOMS = (fo, fo.init, fo.optim, fo.losses, fo.lr_scheduler, fo.gradients)
+ROOMS = (fo, fo.init, fo.optim, fo.losses, fo.lr_scheduler, fo.gradients, fo.penalties)
 
 
 def python(code):
@@ -68,7 +68,7 @@ def test_examples_of_docstrings_run(name):
 
 
 def concrete():
-    bases = (fo.Optimizer, fo.Loss, fo.lr_scheduler.LRScheduler)
+    bases = (fo.Optimizer, fo.Loss, fo.Penalty, fo.lr_scheduler.LRScheduler)
     return {name: public for name, public in documented().items() if inspect.isclass(public) and public not in bases}
 
 
