@@ -1,6 +1,6 @@
 """fastopt: optimizers, losses, schedules and solvers for NumPy, on in-place Cython kernels."""
 
-from fastopt import losses, lr_scheduler, optim
+from fastopt import losses, lr_scheduler, optim, training
 from fastopt._threads import get_num_threads, set_num_threads
 from fastopt.interop import from_torch_state_dict, to_torch_state_dict
 from fastopt.losses import *  # noqa: F403
@@ -9,11 +9,13 @@ from fastopt.optim import *  # noqa: F403
 from fastopt.params import FlatParams, Parameter
 from fastopt.serialize import load, save
 from fastopt.sparse import RowSparse
+from fastopt.training import *  # noqa: F403
 from fastopt.versions import show_versions
 
 __all__ = [
     *optim.__all__,
     *losses.__all__,
+    *training.__all__,
     "FlatParams",
     "LBFGSMinimizer",
     "Parameter",
