@@ -277,7 +277,7 @@ class EarlyStopping(Monitor):
     >>> for epoch in run:
     ...     run.log(loss=max(0.25, 1 / (epoch + 1)))
     >>> run.stopped
-    "EarlyStopping after epoch 8: no 'loss' better than 0.25 of epoch 3 for 5 epochs"
+    "EarlyStopping after epoch 8: 'loss' has not improved since epoch 3, when it was 0.25"
     """
 
     _state = ("epoch", "value", "waited")
@@ -300,10 +300,9 @@ class EarlyStopping(Monitor):
         self.waited = 0 if self._update(epoch, metrics) else self.waited + 1
         if self.waited < self.patience or epoch + 1 < self.min_epochs:
             return None
-        what = f"finite {self.monitor!r}"
-        if self.value is not None:
-            what = f"{self.monitor!r} better than {self.value:.6g} of epoch {self.epoch}"
-        return f"no {what} for {self.waited} epochs"
+        if self.value is None:
+            return f"{self.monitor!r} has never been finite"
+        return f"{self.monitor!r} has not improved since epoch {self.epoch}, when it was {self.value:.6g}"
 
 
 class BestWeights(Monitor):
