@@ -3,6 +3,7 @@
 import io
 import math
 import sys
+from contextlib import nullcontext
 from itertools import islice
 
 import numpy as np
@@ -218,6 +219,22 @@ def test_all_are_closed_if_closing_or_opening_one_fails():
     recorders = [Recorder(), Unopened(), Recorder()]
     with pytest.raises(OSError, match="no terminal"):
         list(fo.Training(1, recorders))
+    assert [closings(recorder) for recorder in recorders] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("left_by", ["break", "exception"])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # as from any finalizer
+def test_a_loop_that_is_left_closes_all_though_closing_one_fails(left_by):
+    recorders = [Recorder(), Recorder(on_close=OSError("stuck")), Recorder()]
+
+    def loop():
+        for _ in fo.Training(3, recorders):
+            if left_by == "break":
+                break
+            raise ValueError("now")
+
+    with pytest.raises(ValueError, match="now") if left_by == "exception" else nullcontext():
+        loop()
     assert [closings(recorder) for recorder in recorders] == [1, 1, 1]
 
 
@@ -518,6 +535,7 @@ def test_a_progress_bar_without_rich_is_by_tqdm(monkeypatch, capsys):
     for _ in run:
         run.log(loss=1 / 3)
     text = bars[0].fp.getvalue()
+    assert bars[0].initial == 1 and bars[0].n == 4
     assert "fitting" in text and "4/4" in text and "loss 0.3333" in text and text.endswith("\n")
     monkeypatch.undo()
     monkeypatch.setitem(sys.modules, "rich.progress", None)
