@@ -501,12 +501,12 @@ def test_a_history_draws_each_metric(monkeypatch):
 # What shows and writes.
 
 
-def bar_text(**options):
+def bar_text(last=2, **options):
     console = pytest.importorskip("rich.console").Console(file=io.StringIO(), width=100, **options)
     run = fo.Training(4, [fo.ProgressBar("fitting [it]", console=console)], start=1)
     for epoch in run:
         run.log(**{"loss [x]": 1 / 3, "lr": 10.0**-epoch})
-        if epoch == 2:
+        if epoch == last:
             break
     return console.file.getvalue()
 
@@ -514,6 +514,7 @@ def bar_text(**options):
 @pytest.mark.peers
 def test_a_progress_bar_shows_epochs_and_metrics():
     assert "fitting [it]" in bar_text() and "2/4 loss [x] 0.3333  lr 0.1\n" in bar_text()
+    assert "1/4" in bar_text(last=1)  # where it starts
     terminal = bar_text(force_terminal=True)
     assert terminal.endswith("\x1b[?25h") or "\x1b[?25h" in terminal.rsplit("2/4", 1)[1]  # the cursor is back
 
