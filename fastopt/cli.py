@@ -19,6 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--output", default="fastopt-demo.png", metavar="FILE", help="where to draw (default: %(default)s)"
     )
     demo.add_argument("--epochs", type=_positive, default=40, help="of the network (default: %(default)s)")
+    demo.add_argument("--tensorboard", metavar="DIR", help="where to log the training of the network for TensorBoard")
+    demo.add_argument("--checkpoint", metavar="FILE", help="where to save the network after each epoch")
     commands.add_parser("info", help="print versions, instruction set level and threads")
     options = parser.parse_args(arguments)
     if options.command == "info":
@@ -31,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     try:
         _check_writable(Path(options.output))  # to fail before the training rather than after
-        digits.main(options.output, options.epochs)
-    except OSError as error:
+        digits.main(options.output, options.epochs, options.tensorboard, options.checkpoint)
+    except (ImportError, OSError) as error:
         print(f"fastopt demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -12,7 +12,8 @@ import pytest
 
 import fastopt as fo
 
-ROOMS = (fo, fo.init, fo.optim, fo.losses, fo.lr_scheduler, fo.gradients, fo.penalties)
+ROOMS = (fo, fo.init, fo.optim, fo.losses, fo.lr_scheduler, fo.gradients, fo.penalties, fo.training)
+OPTIONAL = {"fastopt.training.ProgressBar": "rich", "fastopt.training.TensorBoard": "tensorboardX"}
 
 
 def python(code):
@@ -21,10 +22,11 @@ def python(code):
 
 
 def test_importing_brings_in_no_peer_and_starts_no_thread():
+    optional = ["torch", "sklearn", "matplotlib", "pandas", "rich", "tqdm", "tensorboardX"]
+    foreign = [*optional, "scipy.optimize", "concurrent.futures.thread"]
     code = (
         "import sys, threading; import fastopt; "
-        "print([m for m in ('torch', 'sklearn', 'matplotlib', 'rich', 'scipy.optimize', 'concurrent.futures.thread') "
-        "if m in sys.modules], threading.active_count())"
+        f"print([m for m in {foreign} if m in sys.modules], threading.active_count())"
     )
     assert python(code) == "[] 1"
 
@@ -58,8 +60,12 @@ def documented():
     return seen
 
 
-@pytest.mark.parametrize("name", documented())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.peers] * (name in OPTIONAL)) for name in documented()]
+)
 def test_examples_of_docstrings_run(name):
+    if name in OPTIONAL:
+        pytest.importorskip(OPTIONAL[name])
     finder = doctest.DocTestFinder(exclude_empty=True)
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
     for test in finder.find(documented()[name], name, globs={"fo": fo, "np": np}):
@@ -76,7 +82,7 @@ def concrete():
 def test_docstrings_of_algorithms_have_example_and_reference(name):
     text = inspect.getdoc(concrete()[name])
     assert ">>>" in text
-    if not name.startswith("fastopt.params"):
+    if not name.startswith(("fastopt.params", "fastopt.training")):
         assert "References\n----------" in text
 
 
