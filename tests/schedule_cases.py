@@ -59,13 +59,20 @@ SINGLE = {
         {"milestones": [0, 3], "gamma": 0.7},
         {"milestones": []},
     ],
-    "ConstantLR": [{}, {"factor": 0.5, "total_iters": 40}, {"factor": 1.0}, {"factor": 0.0, "total_iters": 7}],
+    "ConstantLR": [
+        {},
+        {"factor": 0.5, "total_iters": 40},
+        {"factor": 1.0},
+        {"factor": 0.0, "total_iters": 7},
+        {"total_iters": 0},
+    ],
     "LinearLR": [
         {},
         {"start_factor": 0.1, "total_iters": 50},
         {"start_factor": 1.0, "end_factor": 0.0, "total_iters": 100},
         {"start_factor": 0.25, "end_factor": 0.75, "total_iters": 33},
         {"start_factor": 0.5, "end_factor": 0.5},
+        {"end_factor": 0.5, "total_iters": 0},
     ],
     "ExponentialLR": [{"gamma": 0.9}, {"gamma": 1.0}, {"gamma": 1.01}, {"gamma": 0.5}],
     "PolynomialLR": [
@@ -73,6 +80,7 @@ SINGLE = {
         {"total_iters": 50, "power": 2.0},
         {"total_iters": 100, "power": 0.5},
         {"total_iters": 33, "power": 1.0},
+        {"total_iters": 0},
     ],
     "CosineAnnealingLR": [{"T_max": 1}, {"T_max": 50}, {"T_max": 33, "eta_min": 0.01}, {"T_max": 200}],
     "ReduceLROnPlateau": [
@@ -122,6 +130,7 @@ SINGLE = {
         {"warmup_steps": 0, "stable_steps": 20, "decay_steps": 60, "min_factor": 0.1, "decay": "cosine"},
         {"warmup_steps": 5, "stable_steps": 0, "decay_steps": 95, "min_factor": 0.2, "decay": "sqrt"},
         {"warmup_steps": 1, "stable_steps": 33, "decay_steps": 1, "min_factor": 1.0},
+        {"warmup_steps": 4, "stable_steps": 3, "decay_steps": 0, "min_factor": 0.5},
     ],
     "InverseSqrtLR": [{"warmup_steps": 1}, {"warmup_steps": 30}, {"warmup_steps": 200}],
     "REXLR": [{"total_steps": 1}, {"total_steps": 60}, {"total_steps": 150}],
@@ -222,10 +231,14 @@ COMPOSITIONS = {
 CASES = {**SINGLES, **COMPOSITIONS}
 
 OVERRIDDEN = "torch overrides what the chain had so far: the member goes by its own base"
+NEVER_ENDS = "torch does not come to the end of 0 epochs"
 DIVIDES = "torch divides by zero"
 RESTARTED = "torch starts a composite inside a sequence with steps that it has not undone, or cannot"
 EXCEPTIONS = {
     "ConstantLR 3": DIVIDES,
+    "ConstantLR 4": NEVER_ENDS,
+    "LinearLR 5": NEVER_ENDS,
+    "PolynomialLR 4": NEVER_ENDS,
     "OneCycleLR 6": DIVIDES,
     "chain: lambda first": OVERRIDDEN,
     "chain: lambda last": OVERRIDDEN,

@@ -33,8 +33,8 @@ def ConstantLR(base_lr, t, factor=1 / 3, total_iters=5):
 
 
 def LinearLR(base_lr, t, start_factor=1 / 3, end_factor=1.0, total_iters=5):
-    done = min(t, total_iters)
-    return base_lr * (start_factor * (total_iters - done) + end_factor * done) / total_iters
+    z = t / total_iters if t < total_iters else 1
+    return base_lr * (start_factor * (1 - z) + end_factor * z)
 
 
 def ExponentialLR(base_lr, t, gamma):
@@ -42,7 +42,7 @@ def ExponentialLR(base_lr, t, gamma):
 
 
 def PolynomialLR(base_lr, t, total_iters=5, power=1.0):
-    return base_lr * ((total_iters - min(t, total_iters)) / total_iters) ** power
+    return base_lr * ((total_iters - t) / total_iters if t < total_iters else 0) ** power
 
 
 def CosineAnnealingLR(base_lr, t, T_max, eta_min=0.0):
@@ -209,7 +209,8 @@ def WarmupStableDecayLR(base_lr, t, warmup_steps, stable_steps, decay_steps, min
     """Hu et al. (2024); the decay 1 - sqrt is that of Haegele et al. (2024)."""
     if t < warmup_steps:
         return LinearWarmupLR(base_lr, t, warmup_steps)
-    z = min(1, max(0, t - warmup_steps - stable_steps) / decay_steps)
+    t -= warmup_steps + stable_steps
+    z = max(0, t) / decay_steps if t < decay_steps else 1
     share = {"linear": 1 - z, "cosine": (1 + cos(pi * z)) / 2, "sqrt": 1 - sqrt(z)}[decay]
     return base_lr * (min_factor + (1 - min_factor) * share)
 
