@@ -209,8 +209,8 @@ def WarmupStableDecayLR(base_lr, t, warmup_steps, stable_steps, decay_steps, min
     """Hu et al. (2024); the decay 1 - sqrt is that of Haegele et al. (2024)."""
     if t < warmup_steps:
         return LinearWarmupLR(base_lr, t, warmup_steps)
-    t -= warmup_steps + stable_steps
-    z = max(0, t) / decay_steps if t < decay_steps else 1
+    start = warmup_steps + stable_steps
+    z = 0 if t < start else min(1, (t - start) / decay_steps) if decay_steps else 1
     share = {"linear": 1 - z, "cosine": (1 + cos(pi * z)) / 2, "sqrt": 1 - sqrt(z)}[decay]
     return base_lr * (min_factor + (1 - min_factor) * share)
 

@@ -436,12 +436,23 @@ def test_groups_added_later_are_scheduled_from_their_own_rate(key):
         if not uses(case, *OF_ITS_OWN, "ParamScheduler"):
             assert sched.base_lrs == [*BASES, BASES[0]]
         return
-    groups, state = options(opt), sched.state_dict()
-    with pytest.raises(ValueError, match="group 2"):
-        advance(sched, case, 2)
-    assert options(opt) == groups
-    assert sched.state_dict() == state
-    assert sched.last_epoch == 1
+    groups = [{**group, "initial_lr": None} for group in options(opt)]
+    for _ in range(2):
+        with pytest.raises(ValueError, match="group 2"):
+            advance(sched, case, 2)
+        assert [{**group, "initial_lr": None} for group in options(opt)] == groups
+        assert sched.last_epoch == 1
+
+
+def test_a_list_that_was_short_of_a_group_may_grow():
+    opt = optimizer()
+    sched = fo.lr_scheduler.LambdaLR(opt, [halves, wave])
+    opt.add_param_group({"params": np.zeros(4), "lr": 2.0})
+    with pytest.raises(ValueError, match="append"):
+        sched.step()
+    sched.lr_lambdas.append(wave)
+    sched.step()
+    assert rates(opt) == [1.0, 0.3 * wave(1), 2.0 * wave(1)]
 
 
 def test_a_rate_set_by_hand_lasts_and_is_saved():
