@@ -56,6 +56,7 @@ from schedule_cases import (
     torch_room,
     uses,
     watched,
+    wave,
 )
 
 import fastopt as fo
