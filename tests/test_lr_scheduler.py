@@ -390,6 +390,31 @@ def test_a_state_brings_its_arguments():
     assert other.get_last_lr() == sched.get_last_lr()
 
 
+def test_a_state_brings_its_bases():
+    sched = build(room, optimizer(), STEP)
+    again = fo.SGD([{"params": np.zeros(2), "lr": 5.0}, {"params": np.zeros(3), "lr": 6.0}])
+    other = build(room, again, STEP)
+    other.load_state_dict(sched.state_dict())
+    assert other.base_lrs == list(BASES)
+    advance(other, STEP, 7)
+    again.add_param_group({"params": np.zeros(4), "lr": 1.0})
+    assert rates(again)[:2] == [0.5, 0.15]
+
+
+def test_a_state_shares_nothing_with_its_schedule():
+    for case in (MULTI, ("LambdaLR", {"lr_lambda": [Power(0.5), Power(0.9)]}), chain(MULTI, PLATEAU)):
+        sched, other = build(room, optimizer(), case), build(room, optimizer(), case)
+        state = sched.state_dict()
+        kept = copy.deepcopy(state)
+        other.load_state_dict(state)
+        advance(sched, case, 5)
+        advance(other, case, 5)
+        for member in (sched, other, *getattr(sched, "_schedulers", ())):
+            for value in vars(member).values():
+                value.clear() if isinstance(value, dict | list) else None
+        assert state == kept
+
+
 @pytest.mark.parametrize("name", ["LambdaLR", "MultiplicativeLR"])
 def test_a_state_holds_what_callable_objects_hold(name):
     opt = optimizer()
@@ -488,6 +513,15 @@ def test_values_are_what_steps_will_say(key):
     for values in said:
         advance(sched, case, sched.last_epoch + 1)
         assert sched.get_last_lr() == values
+
+
+def test_to_look_at_a_schedule_does_not_change_what_it_set_last():
+    for look in (lambda sched: sched.values(3), lambda sched: sched.get_lr(), lambda sched: sched.state_dict()):
+        opt = optimizer()
+        sched = build(room, opt, STEP)
+        edit(opt, 0, 0.5)
+        look(sched)
+        assert sched.get_last_lr() == list(BASES)
 
 
 @pytest.mark.parametrize("key", CASES)
@@ -744,6 +778,35 @@ def test_plateau_counts_nan_as_bad():
         sched.step(metric)
     assert rates(opt) == [0.5, 0.15]
     assert (sched.best, sched.num_bad_epochs) == (0.5, 0)
+
+
+def test_plateau_makes_no_reduction_of_eps():
+    for eps, rate in ((0.5, 1.0), (0.4999999, 0.5)):
+        opt = optimizer()
+        sched = fo.lr_scheduler.ReduceLROnPlateau(opt, factor=0.5, patience=0, eps=eps)
+        sched.step(1.0)
+        sched.step(1.0)
+        assert rates(opt)[0] == rate
+
+
+def test_plateau_after_a_milestone_starts_with_the_metric_after_it():
+    opt = optimizer()
+    sched = build(room, opt, sequence([1], CONSTANT, ("ReduceLROnPlateau", {"patience": 0})))
+    for metric in (0.0, 1.0):
+        sched.step(metric)
+    assert rates(opt) == list(BASES)
+    sched.step(1.0)
+    assert rates(opt)[0] == 0.1
+
+
+def test_a_step_that_is_refused_takes_no_metric_in():
+    spoiled = ("LambdaLR", {"lr_lambda": lambda epoch: math.nan if epoch == 2 else 1.0})
+    sched = build(room, optimizer(), chain(PLATEAU, spoiled))
+    sched.step(1.0)
+    state = copy.deepcopy(sched.state_dict())
+    with pytest.raises(ValueError, match="at epoch 2"):
+        sched.step(0.5)
+    assert sched.state_dict() == state
 
 
 # Bad input.
@@ -1019,6 +1082,7 @@ def test_a_state_that_does_not_fit_changes_nothing():
     for spoiled in ({"step_size": 0}, {"last_epoch": "a"}, {"_last_lr": ["a", "b"]}):
         with pytest.raises(ValueError, match="the state does not fit a StepLR"):
             sched.load_state_dict({**state, **spoiled})
+        assert sched.state_dict() == state
     with pytest.raises(TypeError, match="a state dict is a mapping, not int"):
         sched.load_state_dict(3)
     assert sched.last_epoch == 0
