@@ -4,8 +4,9 @@ from itertools import product
 
 import numpy as np
 import optim_oracles
-import oracles
 import pytest
+import schedule_cases
+import schedule_oracles
 from numpy.testing import assert_allclose
 
 EXACT = 1e-15
@@ -540,11 +541,49 @@ def test_accumulated_gradients_make_one_step_with_their_mean():
         assert q == (0 if t < 2 else -1 / 3)
 
 
-def test_schedules_by_hand():
-    step = [oracles.StepLR(1.0, t, step_size=2, gamma=0.5) for t in range(6)]
-    assert step == [1, 1, 0.5, 0.5, 0.25, 0.25]
-    cosine = [oracles.CosineAnnealingLR(1.0, t, T_max=3, eta_min=0.2) for t in range(7)]
-    assert_allclose(cosine, [1.0, 0.8, 0.4, 0.2, 0.4, 0.8, 1.0], rtol=EXACT)
+@pytest.mark.parametrize(
+    ("name", "arguments", "rates"),
+    [
+        ("LambdaLR", {"lr_lambda": lambda t: 2 - t}, [4, 2, 0]),
+        ("MultiplicativeLR", {"lr_lambda": lambda t: t + 1}, [2, 4, 12, 48]),
+        ("StepLR", {"step_size": 2, "gamma": 0.5}, [2, 2, 1, 1, 0.5, 0.5]),
+        ("MultiStepLR", {"milestones": [3, 1, 3], "gamma": 0.5}, [2, 1, 1, 0.25]),
+        ("ConstantLR", {"factor": 0.25, "total_iters": 2}, [0.5, 0.5, 2, 2]),
+        ("LinearLR", {"start_factor": 0.5, "total_iters": 2}, [1, 1.5, 2, 2]),
+        ("ExponentialLR", {"gamma": 0.5}, [2, 1, 0.5]),
+        ("PolynomialLR", {"total_iters": 2, "power": 2}, [2, 0.5, 0, 0]),
+        ("CosineAnnealingLR", {"T_max": 3, "eta_min": 1}, [2, 1.75, 1.25, 1, 1.25, 1.75, 2]),
+        ("CosineAnnealingWarmRestarts", {"T_0": 1, "T_mult": 2}, [2, 2, 1, 2, 1 + 0.5**0.5, 1]),
+        ("CyclicLR", {"low": 1, "max_lr": 4, "step_size_up": 1, "step_size_down": 2}, [1, 4, 2.5, 1, 4]),
+        ("CyclicLR", {"low": 1, "max_lr": 4, "step_size_up": 1, "mode": "triangular2"}, [1, 4, 1, 2.5, 1, 1.75]),
+        ("OneCycleLR", {"max_lr": 4, "total_steps": 5, "pct_start": 0.6, "div_factor": 4}, [1, 2.5, 4, 2.00005, 1e-4]),
+        ("OneCycleLR", {"max_lr": 4, "total_steps": 2, "pct_start": 0.5, "div_factor": 4}, [4, 1e-4, 1e-4]),
+        ("SWALR", {"swa_lr": 1, "anneal_epochs": 3}, [2, 1.75, 1.25, 1, 1]),
+        ("SWALR", {"swa_lr": 1, "anneal_epochs": 0}, [1, 1]),
+        ("ReduceLROnPlateau", {"metrics": [-1, -1.05, -2, -2, -2], "patience": 0, "threshold": 0.1}, [2, 2, 0.2, 0.2]),
+        ("LinearWarmupLR", {"warmup_steps": 4}, [0.5, 1, 1.5, 2, 2]),
+        ("ExponentialWarmupLR", {"warmup_steps": 1}, [1.2642411176571153, 1.7293294335267746]),
+        ("WarmupStableDecayLR", {"warmup_steps": 2, "stable_steps": 1, "decay_steps": 2}, [1, 2, 2, 2, 1, 0, 0]),
+        (
+            "WarmupStableDecayLR",
+            {"warmup_steps": 0, "stable_steps": 0, "decay_steps": 4, "min_factor": 0.5, "decay": "sqrt"},
+            [2, 1.5, 2 - 0.5**0.5, 2 - 0.75**0.5, 1],
+        ),
+        ("InverseSqrtLR", {"warmup_steps": 2}, [1, 2, 8**0.5 / 3**0.5, 2**0.5]),
+        ("REXLR", {"total_steps": 4}, [2, 12 / 7, 4 / 3, 0.8, 0, 0]),
+        ("ParamScheduler", {"name": "momentum", "schedule": lambda t: t}, [0, 1]),
+    ],
+    ids=str,
+)
+def test_schedules_by_hand(name, arguments, rates):
+    ours = [getattr(schedule_oracles, name)(2, t, **arguments) for t in range(len(rates))]
+    assert_allclose(ours, rates, rtol=4 * EXACT, atol=4 * EXACT)
+
+
+def test_schedules_compose_by_hand():
+    chain = [lambda base_lr, t: base_lr * 2**t, lambda base_lr, t: base_lr + t]
+    assert [schedule_oracles.ChainedScheduler(1, t, chain) for t in range(3)] == [1, 3, 6]
+    assert [schedule_oracles.SequentialLR(1, t, [*chain, *chain], [0, 2, 2]) for t in range(5)] == [1, 2, 1, 2, 3]
 
 
 @pytest.fixture
@@ -660,24 +699,41 @@ def test_averages_follow_torch(torch, options):
         assert_allclose(state["average"], p.detach().numpy(), rtol=0, atol=PEER * np.abs(q.detach().numpy()).max())
 
 
+def torch_rates(case):
+    """The rates that torch gives both groups in each of 100 epochs, or None where it raises."""
+    optimizer = schedule_cases.torch_optimizer()
+    try:
+        scheduler = schedule_cases.build(schedule_cases.torch_room, optimizer, case)
+        rates = [[group["lr"] for group in optimizer.param_groups]]
+        for epoch in range(1, schedule_cases.EPOCHS):
+            optimizer.step()
+            scheduler.step(*schedule_cases.metrics(case, epoch))
+            rates.append([group["lr"] for group in optimizer.param_groups])
+    except (ArithmeticError, NotImplementedError):
+        return None
+    return rates
+
+
+IN_TORCH = [key for key, case in schedule_cases.CASES.items() if schedule_cases.in_torch(case)]
+
+
 @pytest.mark.peers
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("StepLR", {"step_size": 1}),
-        ("StepLR", {"step_size": 7, "gamma": 0.9}),
-        ("CosineAnnealingLR", {"T_max": 1}),
-        ("CosineAnnealingLR", {"T_max": 30, "eta_min": 0.01}),
-        ("CosineAnnealingLR", {"T_max": 200}),
-    ],
-    ids=str,
-)
-def test_schedule_follows_torch(name, options):
-    torch = pytest.importorskip("torch")
-    optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.5)
-    scheduler = getattr(torch.optim.lr_scheduler, name)(optimizer, **options)
-    for t in range(100):
-        ours = getattr(oracles, name)(0.5, t, **options)
-        assert_allclose(ours, scheduler.get_last_lr()[0], rtol=PEER, atol=PEER)
-        optimizer.step()
-        scheduler.step()
+@pytest.mark.filterwarnings("ignore:Detected call of")
+@pytest.mark.parametrize("key", [key for key in IN_TORCH if key not in schedule_cases.EXCEPTIONS])
+def test_schedule_follows_torch(key):
+    pytest.importorskip("torch")
+    case = schedule_cases.CASES[key]
+    ours = [schedule_cases.expected(case, epoch) for epoch in range(schedule_cases.EPOCHS)]
+    assert_allclose(ours, torch_rates(case), rtol=PEER, atol=100 * EXACT)
+
+
+@pytest.mark.peers
+@pytest.mark.filterwarnings("ignore:Detected call of", "ignore:The epoch parameter")
+@pytest.mark.parametrize("key", schedule_cases.EXCEPTIONS)
+def test_torch_differs_where_the_table_says_so(key):
+    pytest.importorskip("torch")
+    case = schedule_cases.CASES[key]
+    assert schedule_cases.in_torch(case)
+    ours = [schedule_cases.expected(case, epoch) for epoch in range(schedule_cases.EPOCHS)]
+    theirs = torch_rates(case)
+    assert theirs is None or not np.allclose(ours, theirs, rtol=1e-3, atol=0)
