@@ -60,9 +60,16 @@ class CosineAnnealingLR(LRScheduler):
         self.eta_min = eta_min
         super().__init__(optimizer, last_epoch)
 
+    def _start(self, epoch: float, i: int) -> Any:
+        """At the bottom nothing of a changed rate is left, and it rises to the base."""
+        falls = (self.last_epoch + self.T_max) // (2 * self.T_max)
+        if self.last_epoch < 0 or (epoch + self.T_max) // (2 * self.T_max) == falls:
+            return self._starts[i]
+        return self._initial(i, self.optimizer.param_groups[i])
+
     def _rate(self, start: float, epoch: float, i: int) -> float:
         share = cosine(epoch / self.T_max)
-        return start * share + self.eta_min * (1 - share)
+        return max(start * share + self.eta_min * (1 - share), 0.0)  # below 0 if a changed rate was below eta_min
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
@@ -104,7 +111,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     [[1.0], [0.5], [1.0]]
     """
 
-    _chainable = False
+    _rank = 1
 
     def __init__(self, optimizer: Any, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1) -> None:
         if not is_int(T_0) or T_0 <= 0:

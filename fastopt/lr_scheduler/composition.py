@@ -36,8 +36,11 @@ class Composite(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     @property
-    def _chainable(self) -> bool:  # type: ignore[override]
-        return all(scheduler._chainable for scheduler in self._schedulers)
+    def _rank(self) -> int:  # type: ignore[override]
+        return min(scheduler._rank for scheduler in self._schedulers)
+
+    def _started(self, found: float, i: int) -> float:
+        return max(super()._started(found, i), 0.0)
 
     def step(self, metrics: Any = None) -> None:
         """Go to the next epoch and set its rates; `metrics` is for `ReduceLROnPlateau`."""
@@ -105,7 +108,7 @@ class ChainedScheduler(Composite):
 
     def _members(self, epoch: float) -> list[tuple[LRScheduler, float]]:
         members = [(s, epoch + offset) for s, offset in zip(self._schedulers, self._offsets, strict=True)]
-        return sorted(members, key=lambda member: member[0]._chainable)
+        return sorted(members, key=lambda member: member[0]._rank)
 
     def _rate(self, start: float, epoch: float, i: int) -> float:
         for scheduler, t in self._members(epoch):
@@ -181,9 +184,15 @@ class SequentialLR(Composite):
         scheduler, t = self._member(epoch)
         return scheduler._rate(start, t, i)
 
+    @property
+    def _chainable(self) -> bool:
+        return self._member(self.last_epoch)[0]._chainable
+
     def _others(self, epoch: float, i: int) -> dict[str, Any]:
-        scheduler, t = self._member(epoch)
-        return scheduler._others(t, i)
+        """Those of the member whose turn it is, and what the ones before have left."""
+        ends = [until - 1 for until in self._milestones if 0 < until <= epoch]
+        turns = [self._member(until) for until in [*ends, epoch]]
+        return {name: value for scheduler, t in turns for name, value in scheduler._others(t, i).items()}
 
     def _observe(self, epoch: float, metrics: Any) -> None:
         scheduler, t = self._member(epoch)
@@ -225,7 +234,7 @@ class ParamScheduler(LRScheduler):
     0.5
     """
 
-    _chainable = False
+    _rank = 1
 
     def __init__(self, optimizer: Any, name: str, schedule: Any, last_epoch: int = -1) -> None:
         check_optimizer(optimizer)

@@ -16,7 +16,7 @@ __all__ = ["CyclicLR", "OneCycleLR"]
 class Cycle(LRScheduler):
     """A rate, and if `cycle_momentum` a momentum (the first of `betas`, where there are), given by arguments alone."""
 
-    _chainable = False
+    _rank = 0
 
     def _set_momentum(self, optimizer: Any, cycle_momentum: bool, base_momentum: Any, max_momentum: Any) -> None:
         check_flag(cycle_momentum, type(self).__name__, "cycle_momentum")
@@ -134,14 +134,14 @@ class CyclicLR(Cycle):
         super().__init__(optimizer, last_epoch)
 
     def _initial(self, i: int, group: dict[str, Any]) -> Any:
-        group.setdefault("initial_lr", at(self.lows, i))
+        super()._initial(i, group)  # for others: what it was before
         return at(self.lows, i)
 
-    def _height(self, epoch: float) -> float:
+    def _height(self, epoch: float) -> Any:
         done, x = divmod(epoch, self.step_size_up + self.step_size_down)
         up = x / self.step_size_up if x <= self.step_size_up else 1 - (x - self.step_size_up) / self.step_size_down
         if self.scale_fn is not None:
-            return up * float(self.scale_fn(done + 1 if self.scale_mode == "cycle" else epoch))
+            return up * self.scale_fn(done + 1 if self.scale_mode == "cycle" else epoch)
         if self.mode == "triangular2":
             return float(up / 2.0**done)
         return float(up * (self.gamma**epoch if self.mode == "exp_range" else 1.0))
@@ -244,8 +244,8 @@ class OneCycleLR(Cycle):
         super().__init__(optimizer, last_epoch)
 
     def _initial(self, i: int, group: dict[str, Any]) -> Any:
-        group["initial_lr"] = at(self.max_lrs, i) / self.div_factor
-        return group["initial_lr"]
+        super()._initial(i, group)  # for others: what it was before
+        return at(self.max_lrs, i) / self.div_factor
 
     def step(self, epoch: float | None = None) -> None:
         """Go to the next epoch, or the one given, and set its rates; ValueError beyond `total_steps`."""

@@ -82,7 +82,7 @@ class LambdaLR(LRScheduler):
     [0.5]
     """
 
-    _chainable = False
+    _rank = 1
 
     def __init__(self, optimizer: Any, lr_lambda: Factor | list[Factor], last_epoch: int = -1) -> None:
         self.lr_lambdas = factors(optimizer, lr_lambda)

@@ -123,7 +123,7 @@ class ReduceLROnPlateau(LRScheduler):
         return start
 
     def _started(self, found: float, i: int) -> float:
-        self._reductions[i : i + 1] = [0] * (i < len(self._reductions))
+        self._reductions = [0 if j == i else count for j, count in enumerate(self._reductions)]
         return found
 
     def _observe(self, epoch: float, metrics: Any) -> None:

@@ -19,7 +19,7 @@ from fastopt._validation import check_count
 
 __all__ = ["LRScheduler", "at", "check_optimizer", "is_int", "per_group"]
 
-UNSAVED = {"optimizer", "last_epoch", "_starts", "_last_lr", "_schedulers", "_products"}
+UNSAVED = {"optimizer", "last_epoch", "_starts", "_found", "_last_lr", "_schedulers", "_products"}
 
 
 class LRScheduler:
@@ -52,16 +52,18 @@ class LRScheduler:
     -----
     Construction sets the rates of epoch 0. A rate that is changed by hand, or by another scheduler, is scaled from then
     on, as in torch; under `LambdaLR`, `CosineAnnealingWarmRestarts`, `CyclicLR` and `OneCycleLR` it holds until the
-    next step, as there. Left alone, a rate is a pure function of the epoch.
+    next step, as there, and under the others where nothing of the start is left, as at the end of `PolynomialLR`. Left
+    alone, a rate is a pure function of the epoch.
 
     A group that is added later is scheduled from its own rate.
     """
 
     _key: str = "lr"  # what it schedules
-    _chainable: bool = True  # whether it starts from the rate that it finds, rather than from initial_lr
+    _rank: int = 2  # 2: starts from the rate that it finds; 1: from initial_lr; 0: has rates of its own
     optimizer: Any
     last_epoch: int
     _starts: list[Any]
+    _found: list[Any]
     _last_lr: list[Any]
 
     def __init__(self, optimizer: Any, last_epoch: int = -1) -> None:
@@ -76,11 +78,15 @@ class LRScheduler:
                 raise KeyError(f"param 'initial_lr' is not specified in param_groups[{i}] when resuming an optimizer")
         self.optimizer = optimizer
         self.last_epoch = int(last_epoch)
-        self._starts = self.base_lrs
-        self._last_lr = [
-            start if last_epoch < 0 else self._rate(start, self.last_epoch, i) for i, start in enumerate(self._starts)
-        ]
-        self._go(self.last_epoch + 1)
+        fresh = [group for group in groups if "initial_lr" not in group]
+        try:
+            self._starts = self.base_lrs
+            self._found = [group.get(self._key) for group in groups] if last_epoch >= 0 else self.base_lrs
+            self._go(self.last_epoch + 1)
+        except BaseException:
+            for group in fresh:
+                group.pop("initial_lr", None)
+            raise
 
     # What a subclass says.
 
@@ -105,7 +111,16 @@ class LRScheduler:
             return found
         rest = self._rate(0.0, self.last_epoch, i)
         slope = self._rate(1.0, self.last_epoch, i) - rest
-        return float((found - rest) / slope) if slope else self._starts[i]
+        start = (found - rest) / slope if slope else math.inf
+        return start if math.isfinite(start) else self._starts[i]
+
+    def _start(self, epoch: float, i: int) -> Any:
+        """The start of group i as of an epoch, this one or later."""
+        return self._starts[i]
+
+    @property
+    def _chainable(self) -> bool:
+        return self._rank == 2
 
     # Rates.
 
@@ -133,7 +148,7 @@ class LRScheduler:
 
     def plot(self, n: int = 100, ax: Any = None) -> Any:
         """Draw the present rates and those of the next n epochs; needs matplotlib, returns its axes."""
-        rates = [self.get_last_lr(), *self.values(n)]
+        rates = [[group.get(self._key) for group in self.optimizer.param_groups], *self.values(n)]
         if ax is None:
             try:
                 from matplotlib import pyplot
@@ -177,11 +192,18 @@ class LRScheduler:
         self._absorb()
         rates = self._rates(epoch)
         others = [self._others(epoch, i) for i in range(len(rates))]
+        self._starts = [self._start(epoch, i) for i in range(len(rates))]
         self.last_epoch = int(epoch)
         self._set(rates, others)
 
     def _rates(self, epoch: float) -> list[Any]:
-        return [self._checked(self._rate(start, epoch, i), epoch, i) for i, start in enumerate(self._starts)]
+        return [self._rate_of(epoch, i) for i in range(len(self._starts))]
+
+    def _rate_of(self, epoch: float, i: int) -> Any:
+        try:
+            return self._checked(self._rate(self._start(epoch, i), epoch, i), epoch, i)
+        except (TypeError, OverflowError) as error:
+            raise ValueError(self._refusal(error, epoch, i)) from error
 
     def _checked(self, rate: Any, epoch: float, i: int) -> Any:
         if type(rate) is not float:
@@ -200,24 +222,25 @@ class LRScheduler:
         for group, rate, other in zip(self.optimizer.param_groups, rates, others, strict=True):
             group[self._key] = rate
             group.update(other)
-        self._last_lr = rates
+        self._found, self._last_lr = list(rates), rates
 
     def _absorb(self) -> None:
         """Take new groups, and rates that others have changed, for what they are."""
         groups, key = self.optimizer.param_groups, self._key
-        if [group.get(key) for group in groups] == self._last_lr:
+        if [group.get(key) for group in groups] == self._found:
             return
         for i, group in enumerate(groups[len(self._starts) :], len(self._starts)):
             self._starts.append(self._initial(i, group))
-            self._last_lr.append(group.get(key))
-        for i, (group, last) in enumerate(zip(groups, self._last_lr, strict=True)):
+            self._found.append(group.get(key))
+        for i, (group, last) in enumerate(zip(groups, self._found, strict=True)):
             found = group.get(key)
             if found != last:
                 self._starts[i] = self._started(found, i) if self._chainable else self._initial(i, group)
-                self._last_lr[i] = found
+                self._found[i] = found
 
     def _step(self, epoch: float, metrics: Any = None) -> None:
         """Observe, and go on; or neither."""
+        self._absorb()
         memory = self._memory()
         try:
             self._observe(epoch, metrics)
@@ -254,8 +277,9 @@ class LRScheduler:
         attributes are saved.
         """
         self._absorb()
-        rates = {"base_lrs": self.base_lrs, "_starts": list(self._starts), "_last_lr": list(self._last_lr)}
-        return {**self._own(), "last_epoch": self.last_epoch, **rates}
+        bases = [group.get("initial_lr") for group in self.optimizer.param_groups]
+        rates = {name: list(getattr(self, name)) for name in ("_starts", "_found", "_last_lr")}
+        return {**self._own(), "last_epoch": self.last_epoch, "base_lrs": bases, **rates}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a state, rates of the optimizer's groups included, in any order with the optimizer's own.
@@ -271,26 +295,27 @@ class LRScheduler:
         missing = sorted(mine.keys() - state_dict.keys())
         if missing:
             raise ValueError(f"the state of a {type(self).__name__} lacks {', '.join(map(repr, missing))}")
-        bases, starts, rates = (list(state_dict[name]) for name in ("base_lrs", "_starts", "_last_lr"))
+        names = ("base_lrs", "_starts", "_found", "_last_lr")
+        bases, starts, rates, last = (list(state_dict[name]) for name in names)
         groups = self.optimizer.param_groups
-        if not len(bases) == len(starts) == len(rates) == len(groups):
+        if not len(bases) == len(starts) == len(rates) == len(last) == len(groups):
             raise ValueError(f"the state has {len(bases)} groups, the optimizer {len(groups)}")
         try:
             self._take(state_dict)
             check_count(state_dict["last_epoch"], type(self).__name__, "last_epoch", low=0)
             epoch = int(state_dict["last_epoch"])
-            rates = [self._checked(rate, epoch, i) for i, rate in enumerate(rates)]
+            rates, last = ([self._checked(rate, epoch, i) for i, rate in enumerate(each)] for each in (rates, last))
             for i, start in enumerate(starts):
                 self._checked(self._rate(start, epoch, i), epoch, i)
             others = [self._others(epoch, i) for i in range(len(rates))]
         except (TypeError, ValueError, ArithmeticError, LookupError) as error:
             self._take(mine)
             raise ValueError(f"the state does not fit a {type(self).__name__}: {error}") from error
-        if self._key == "lr":
-            for group, base in zip(groups, bases, strict=True):
-                group["initial_lr"] = base
+        for group, base in zip(groups, bases, strict=True):
+            group |= {} if base is None else {"initial_lr": base}
         self.last_epoch, self._starts = epoch, starts
         self._set(rates, others)
+        self._last_lr = last
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(last_epoch={self.last_epoch}, {self._key}={self._last_lr})"
