@@ -280,7 +280,7 @@ class _Probe:
         between = (g[where] >= np.minimum(left, right) - allowed[where]) & (
             g[where] <= np.maximum(left, right) + allowed[where]
         )
-        kinks: Array = (np.abs(right2 - left2) < 1.75 * width) & (width > allowed[where]) & between
+        kinks: Array = (np.abs(right2 - left2) < 1.75 * width) & between
         return kinks
 
     def _parts(self) -> Iterator[tuple[str, int, tuple[int, ...]]]:

@@ -182,7 +182,7 @@ def get_total_norm(tensors: Any, norm_type: float = 2.0, error_if_nonfinite: boo
 
 
 def _norm(arrays: list[Any], norm_type: Any, error_if_nonfinite: bool, owner: str) -> float:
-    if norm_type in ("inf", "-inf"):
+    if isinstance(norm_type, str) and norm_type in ("inf", "-inf"):
         norm_type = float(norm_type)
     check_number(
         norm_type, "Invalid norm_type", owner, "norm_type of -inf to inf", low=-np.inf, high=np.inf, high_open=False

@@ -329,6 +329,8 @@ def test_rows_of_a_sparse_gradient_are_added_up_first():
     grad = sparse()
     with pytest.raises(ValueError, match="gradient 1 is read-only"):
         fo.clip_grad_norm_([grad, np.broadcast_to(1.0, 3)], 1.0)
+    with pytest.raises(RuntimeError, match="non-finite"):
+        fo.clip_grad_norm_([grad, np.array([np.inf])], 1.0, error_if_nonfinite=True)
     assert grad.indices.tolist() == [3, 0, 3]
     assert fo.clip_grad_norm_([grad, None], 1.0) == 5
     np.testing.assert_allclose(grad.toarray(), sparse().toarray() / (5 + 1e-6), rtol=1e-15)
@@ -372,7 +374,7 @@ REFUSED = [
     (lambda a: fo.clip_grad_norm_(a, -1.0), ValueError, r"Invalid max_norm value: -1.0"),
     (lambda a: fo.clip_grad_norm_(a, "1"), TypeError, r"Invalid max_norm value: '1'"),
     (lambda a: fo.clip_grad_norm_(a, 1.0, np.nan), ValueError, r"Invalid norm_type: nan"),
-    (lambda a: fo.clip_grad_norm_(a, 1.0, "fro"), TypeError, r"Invalid norm_type: 'fro'"),
+    (lambda a: fo.clip_grad_norm_(a, 1.0, "l2"), TypeError, r"Invalid norm_type: 'l2'"),
     (lambda a: fo.clip_grad_norm_(a, 1.0, 2, 1), TypeError, r"True or False for error_if_nonfinite"),
     (lambda a: fo.clip_grads_with_norm_(a, -1.0, 1.0), ValueError, r"Invalid max_norm value"),
     (lambda a: fo.clip_grads_with_norm_(a, 1.0, -1.0), ValueError, r"Invalid total_norm value"),
@@ -471,7 +473,9 @@ def test_flat_params_are_one_copy():
     assert not np.shares_memory(vector, p.flat)
     fo.vector_to_parameters(p.flat[::-1], p)  # shares memory with what is written
     np.testing.assert_array_equal(p.flat, vector[::-1])
-    fo.vector_to_parameters(vector, list(p.values()))
+    fo.vector_to_parameters(p.flat[::-1], [*p.values()])
+    np.testing.assert_array_equal(p.flat, vector)
+    fo.vector_to_parameters(vector, [*p.values()])
     np.testing.assert_array_equal(p.flat, vector)
     assert fo.parameters_to_vector(p.grad).sum() == 0
 
@@ -619,6 +623,26 @@ def re_kink(result):
 def test_curvature_is_no_kink():
     """One-sided differences of a parabola lie 600 times the error apart, but half as far at half the step."""
     assert not fo.check_grad(lambda x: (50 * x @ x, 100 * x * (1 + 1e-8)), [1.0, 2.0])
+
+
+def test_truncation_is_expected_six_times():
+    """Of a cube the error is h**2, and D(2h) - D(h) is 3 h**2."""
+    result = fo.check_grad(lambda x: (np.sum(x**3), 3 * x**2), [2.0], rel_step=1e-3)
+    assert result
+    assert result.error == pytest.approx(4e-6, rel=1e-3)
+    assert result.expected == pytest.approx(24e-6, rel=1e-3)
+
+
+def test_differences_that_agree_by_chance_accuse_nobody():
+    """At 0, D(h) = a h**2 + h**4 is D(2h) for a = -5 h**2, here h = 0.1."""
+    assert fo.check_grad(lambda x: (np.sum(x**5 - 0.05 * x**3), 5 * x**4 - 0.15 * x**2), [0.0], rel_step=0.1)
+
+
+def test_where_the_gradient_is_zero_a_factor_is_no_exception():
+    x = np.zeros((4, 3))
+    x[1] = [1.0, 2.0, 3.0]
+    message = str(fo.check_grad(lambda x: ((x**2).sum(), 4 * x), x))
+    assert "3 of 12" in message and "off by a factor of 2.000 everywhere" in message and "Only" not in message
 
 
 def test_what_is_not_finite_is_said():
