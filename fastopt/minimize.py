@@ -333,7 +333,7 @@ def lbfgs(
     evaluate = _evaluator(fun, jac, args, eps, finite_diff_rel_step)
     chosen = _chosen(options, _OPTIONS, tol, evaluate, x0)
     m = LBFGSMinimizer(x0, bounds, l1, **chosen)
-    _run(m._core, m.tell, evaluate if penalty is None else _penalized(evaluate, penalty, m.ask()), callback)
+    _run(m._core, m.tell, evaluate if penalty is None else _penalized(evaluate, penalty), callback)
     return _counted(m.result(), evaluate)
 
 
@@ -408,13 +408,12 @@ def _checked(evaluate: Evaluator) -> Evaluator:
     return checked
 
 
-def _penalized(evaluate: Evaluator, penalty: Penalty, x: Vector) -> Evaluator:
-    """Return x -> (f, gradient) with a smooth penalty; refuse it if it does not fit x."""
-    penalty.value(x)
+def _penalized(evaluate: Evaluator, penalty: Penalty) -> Evaluator:
+    """Return x -> (f, gradient) with a smooth penalty."""
     checked = _checked(evaluate)
 
     def penalized(x: Vector) -> tuple[float, Vector]:
-        value, gradient = penalty.value_and_grad(x)
+        value, gradient = penalty.value_and_grad(x)  # first: it may refuse x, and fun may change it
         f, g = checked(x)
         with np.errstate(all="ignore"):
             return f + value, g + gradient

@@ -522,9 +522,9 @@ class Simplex(_Constraint):
         excess = np.cumsum(falling, axis=-1) - 1
         count = (np.arange(1, rows.shape[-1] + 1) * falling > excess).sum(axis=-1, keepdims=True)
         count = np.maximum(count, 1)  # of NaN, none is above
-        tau = np.take_along_axis(excess, count - 1, -1) / count
-        u = np.maximum(rows - tau, 0)
-        u *= self.radius / u.sum(axis=-1, keepdims=True)  # the sum is 1 but for rounding, which this takes away
+        u = rows - np.take_along_axis(excess, count - 1, -1) / count
+        off = np.maximum(u, 0).sum(axis=-1, keepdims=True) - 1  # by rounding of that long sum, and of what it shifts
+        u = self.radius * np.maximum(u - off / count, 0)
         return (u if self.axis is None else np.moveaxis(u, -1, self.axis)).reshape(x.shape)
 
 

@@ -243,11 +243,16 @@ def test_projection_on_the_simplex_satisfies_kkt(n, dtype):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_million_shares_sum_to_one(dtype):
-    """Cumulative sums of all alike are as far off as sums get."""
-    x = sample(n=2**20, dtype=dtype) * dtype(1e-8)
+    """One is large, so that tau is, and its rounding enters every other share."""
+    x = np.append(0.9, sample(n=2**20) * 1e-8).astype(dtype)
     u = fo.Simplex().prox(x)
     assert (u > 0).all() and fo.Simplex()(u) == 0
     assert abs(u.sum(dtype=float) - 1) <= 32 * np.finfo(dtype).eps
+    tail = x[1:].astype(float)
+    shares = tail + (1 - float(x[0]) - tail.sum()) / x.size  # tau without its large part
+    # Distances below the largest are below 1, so off by 2^-54 each; the rest is rounding of the shares themselves.
+    np.testing.assert_allclose(u[1:], shares, rtol=2 * np.finfo(dtype).eps, atol=2.0**-53)
+    assert abs(u[0] - (float(x[0]) + shares[0] - tail[0])) <= 2 * np.finfo(dtype).eps
 
 
 def test_projections_along_an_axis_are_those_one_by_one():
