@@ -153,7 +153,7 @@ def test_schedule_agrees_with_torch(key, kind):
         peer.step(*metrics(case, epoch + 1)) if epoch + 1 < EPOCHS else None
 
 
-# Edited where nothing of the start is left: the rate holds until the next step, while torch goes on from it or adds to it.
+# Edited where nothing of the start is left: the rate holds until the next step; torch goes on from it, or adds to it.
 EDITED_AT_THE_END = {"PolynomialLR 0", "PolynomialLR 3", "CosineAnnealingLR 0", "CosineAnnealingLR 2"}
 EDITS = {3: (0, 0.5, 0.0), 12: (1, 3.0, 0.05), 33: (0, 1.5, 0.01), 34: (1, 0.25, 0.0)}  # epoch: group, factor, term
 
