@@ -39,6 +39,7 @@ _ENDINGS = {
     ),
     "precision": (3, "Stopped: rounding hides any further decrease of f; gtol is not met."),
     "stalled": (4, "Stopped: f has not changed over fifty iterations; gtol is not met."),
+    "unbounded": (6, "Failed: f seems to be unbounded below."),
     "nonfinite": (5, "Failed: f or its gradient is not finite at x0."),
     "stopped": (99, "`callback` raised `StopIteration`."),
 }
@@ -106,26 +107,36 @@ class LBFGSMinimizer:
         bounds: Any = None,
         l1: ArrayLike | None = None,
         *,
-        maxcor: int = 10,
+        maxcor: int | str = "auto",
         gtol: float = 1e-5,
         ftol: float = 2.220446049250313e-9,
         maxiter: int = 15000,
         maxfun: int = 15000,
-        maxls: int = 20,
+        maxls: int = 30,
+        diagonal: bool = True,
+        conjugate: bool = True,
+        init_step: float | None = None,
+        history_dtype: Any = None,
     ) -> None:
         x = _start(x0)
         if bounds is not None and _restricts(bounds, x.size):
             raise NotImplementedError("L-BFGS cannot handle bounds yet: leave them out")
         if l1 is not None and np.any(l1):
             raise NotImplementedError("L-BFGS cannot handle an L1 penalty yet: leave it out")
+        if maxcor == "auto":
+            maxcor = max(10, min(50, 3 * x.size, 1_000_000 // max(1, x.size)))
         slots = _whole("maxcor", maxcor, 1) + 1
-        points = np.zeros((7, x.size), x.dtype)
-        points[:3] = x
-        points[1] = np.nan
+        stride = -(-x.size // 16) * 16
+        points = np.zeros((7, stride), x.dtype)
+        points[[0, 2], : x.size] = x
         self._core = LBFGSCore(
+            x.size,
             points,
-            np.zeros((2 * slots, x.size), points.dtype),
+            np.zeros((2 * slots, stride), history_dtype or points.dtype),
+            np.zeros((3 if diagonal else 0, stride)),
             np.zeros(2 * slots),
+            init_step=init_step or 0.0,
+            conjugate=conjugate,
             gtol=_tolerance("gtol", gtol),
             ftol=_tolerance("ftol", ftol),
             maxiter=_whole("maxiter", maxiter, 0),

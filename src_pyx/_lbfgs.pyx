@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, freethreading_compatible=True
-"""L-BFGS as reverse communication: passes over vectors, then the solver's moves, then the Python face.
+"""L-BFGS as reverse communication: the solver's moves, then its Python face.
 
 Design: the solver never calls the objective. It holds a trial point, takes in the value and gradient there
 (`advance`), and either holds the next trial or has a reason to stop. All of it is nogil and works on one struct
@@ -8,179 +8,47 @@ dtype of the starting point, scalars are double. The facade has validated everyt
 
 Nocedal, J. (1980), Updating quasi-Newton matrices with limited storage, Mathematics of Computation 35(151).
 """
+import numpy as np
+
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.math cimport INFINITY, NAN, fabs, isfinite, sqrt
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from libc.math cimport INFINITY, NAN, fabs, isfinite, log, sqrt
 from libc.string cimport memcpy
 from _core cimport (
-    ALIGNED, CHUNK, C_CONTIGUOUS, FLOAT32, FLOAT64, LANES, array_of, cascade_add, cascade_start, cascade_t,
-    cascade_total, dtype_of, fold, hot, real,
+    ALIGNED, CHUNK, C_CONTIGUOUS, FLOAT32, FLOAT64, LANES, LARGE, THREAD_MIN, array_of, cascade_add, cascade_start,
+    cascade_t, cascade_total, dot_lanes, dtype_of, fold, hot, real, share_t,
 )
 from _linesearch cimport ACCEPTED, SEARCHING, search_advance, search_start, search_t, verdict_t
 
+from . import _threads
 
-cdef inline double receive_chunk(
-    real* mine, const real* g, const real* d, Py_ssize_t n, double* largest
-) noexcept nogil:
-    cdef double[LANES] lane
-    cdef real[LANES] top
-    cdef real[LANES] r
-    cdef real size
-    cdef Py_ssize_t blocks = n // LANES
-    cdef Py_ssize_t i, j
-    for j in range(LANES):
-        lane[j] = 0
-        top[j] = 0
-    for i in range(blocks):
-        for j in range(LANES):
-            r[j] = g[LANES * i + j]
-        for j in range(LANES):
-            mine[LANES * i + j] = r[j]
-        for j in range(LANES):
-            size = r[j] if r[j] > 0 else -r[j]
-            top[j] = size if size > top[j] else top[j]
-            lane[j] += <double> r[j] * <double> d[LANES * i + j]
-    for j in range(n - LANES * blocks):
-        r[j] = g[LANES * blocks + j]
-        mine[LANES * blocks + j] = r[j]
-        size = r[j] if r[j] > 0 else -r[j]
-        top[j] = size if size > top[j] else top[j]
-        lane[j] += <double> r[j] * <double> d[LANES * blocks + j]
-    for j in range(LANES):
-        if top[j] > largest[0]:
-            largest[0] = top[j]
-    return fold(lane)
+cdef share_t share = <share_t> PyCapsule_GetPointer(_threads.SHARE_OUT, "fastopt.share")
+cdef object hire = _threads.hire
 
-cdef hot receive(real* mine, const real* g, const real* d, Py_ssize_t n, double* seen) noexcept nogil:
-    """mine = g; seen = (g'd, max |g|). The product is not finite where g is not."""
-    cdef cascade_t total
-    cdef Py_ssize_t i = 0
-    cascade_start(&total)
-    seen[1] = 0
-    while i < n:
-        cascade_add(&total, receive_chunk(mine + i, g + i, d + i, min(n - i, <Py_ssize_t> CHUNK), seen + 1))
-        i += CHUNK
-    seen[0] = cascade_total(&total)
+include "_lbfgs_passes.pxi"
 
+cdef double MARGIN = .3  # how much better D must foretell
 
-cdef inline double combine_chunk(
-    real* q, const real* p, const real* v, const real* w, Py_ssize_t n, real scale, real a
-) noexcept nogil:
-    cdef double[LANES] lane
-    cdef real[LANES] r
-    cdef Py_ssize_t blocks = n // LANES
-    cdef Py_ssize_t i, j
-    for j in range(LANES):
-        lane[j] = 0
-    for i in range(blocks):
-        for j in range(LANES):
-            r[j] = scale * (p[LANES * i + j] + a * v[LANES * i + j])
-        for j in range(LANES):
-            q[LANES * i + j] = r[j]
-        for j in range(LANES):
-            lane[j] += <double> r[j] * <double> w[LANES * i + j]
-    for j in range(n - LANES * blocks):
-        r[j] = scale * (p[LANES * blocks + j] + a * v[LANES * blocks + j])
-        q[LANES * blocks + j] = r[j]
-        lane[j] += <double> r[j] * <double> w[LANES * blocks + j]
-    return fold(lane)
+ctypedef struct kernels_t:
+    kernel_t fetch, weigh, reverse, turn, middle, finish, descend, walk, survey
+    kernel_t differ, cross, foretell, learn, conjugate
 
-cdef hot combine(
-    real* q, const real* p, const real* v, const real* w, Py_ssize_t n, double scale, double a, double* product
-) noexcept nogil:
-    """q = scale (p + a v); product = q'w. One turn of the two-loop recursion in one pass."""
-    cdef cascade_t total
-    cdef Py_ssize_t i = 0
-    cascade_start(&total)
-    while i < n:
-        cascade_add(&total, combine_chunk(
-            q + i, p + i, v + i, w + i, min(n - i, <Py_ssize_t> CHUNK), <real> scale, <real> a))
-        i += CHUNK
-    product[0] = cascade_total(&total)
-
-
-cdef inline void differ_chunk(
-    real* s, real* y, const real* x, const real* x2, const real* g, const real* g2, Py_ssize_t n, cascade_t* total
-) noexcept nogil:
-    cdef double[LANES] sy
-    cdef double[LANES] yy
-    cdef double[LANES] ss
-    cdef real[LANES] a
-    cdef real[LANES] b
-    cdef Py_ssize_t blocks = n // LANES
-    cdef Py_ssize_t i, j
-    for j in range(LANES):
-        sy[j] = 0
-        yy[j] = 0
-        ss[j] = 0
-    for i in range(blocks):
-        for j in range(LANES):
-            a[j] = x2[LANES * i + j] - x[LANES * i + j]
-            b[j] = g2[LANES * i + j] - g[LANES * i + j]
-        for j in range(LANES):
-            s[LANES * i + j] = a[j]
-        for j in range(LANES):
-            y[LANES * i + j] = b[j]
-        for j in range(LANES):
-            sy[j] += <double> a[j] * <double> b[j]
-            yy[j] += <double> b[j] * <double> b[j]
-            ss[j] += <double> a[j] * <double> a[j]
-    for j in range(n - LANES * blocks):
-        a[j] = x2[LANES * blocks + j] - x[LANES * blocks + j]
-        b[j] = g2[LANES * blocks + j] - g[LANES * blocks + j]
-        s[LANES * blocks + j] = a[j]
-        y[LANES * blocks + j] = b[j]
-        sy[j] += <double> a[j] * <double> b[j]
-        yy[j] += <double> b[j] * <double> b[j]
-        ss[j] += <double> a[j] * <double> a[j]
-    cascade_add(total, fold(sy))
-    cascade_add(total + 1, fold(yy))
-    cascade_add(total + 2, fold(ss))
-
-cdef hot differ(
-    real* s, real* y, const real* x, const real* x2, const real* g, const real* g2, Py_ssize_t n, double* products
-) noexcept nogil:
-    """s = x2 - x; y = g2 - g; products = (s'y, y'y, s's)."""
-    cdef cascade_t[3] total
-    cdef Py_ssize_t i = 0
-    cdef Py_ssize_t j
-    for j in range(3):
-        cascade_start(&total[j])
-    while i < n:
-        differ_chunk(s + i, y + i, x + i, x2 + i, g + i, g2 + i, min(n - i, <Py_ssize_t> CHUNK), total)
-        i += CHUNK
-    for j in range(3):
-        products[j] = cascade_total(&total[j])
-
-
-cdef hot walk(real* x2, const real* x, const real* d, Py_ssize_t n, double t, bint* moved) noexcept nogil:
-    """x2 = x + t d; moved tells whether x2 differs from x at all."""
-    cdef real step = <real> t
-    cdef real[LANES] r
-    cdef Py_ssize_t blocks = n // LANES
-    cdef Py_ssize_t i, j
-    cdef int changed = 0
-    for i in range(blocks):
-        for j in range(LANES):
-            r[j] = x[LANES * i + j] + step * d[LANES * i + j]
-            changed |= r[j] != x[LANES * i + j]
-        for j in range(LANES):
-            x2[LANES * i + j] = r[j]
-    for i in range(LANES * blocks, n):
-        x2[i] = x[i] + step * d[i]
-        changed |= x2[i] != x[i]
-    moved[0] = changed
-
-
-cdef hot survey(const real* x, const real* g, Py_ssize_t n, double* seen) noexcept nogil:
-    """seen = (x'x, max |g_i| / max(1, |x_i|)): what the first step is chosen by."""
-    cdef double size, squares = 0, steepest = 0
-    cdef Py_ssize_t i
-    for i in range(n):
-        size = fabs(<double> x[i])
-        squares += size * size
-        steepest = max(steepest, fabs(<double> g[i]) / max(1.0, size))
-    seen[0] = squares
-    seen[1] = steepest
+cdef void bind(kernels_t* k, real* _points, stored* _history) noexcept:
+    """The kernels for points and a history of these types."""
+    k.fetch = <kernel_t> fetch[real, stored]
+    k.weigh = <kernel_t> weigh[real, stored]
+    k.reverse = <kernel_t> reverse[real, stored]
+    k.turn = <kernel_t> turn[real, stored]
+    k.middle = <kernel_t> middle[real, stored]
+    k.finish = <kernel_t> finish[real, stored]
+    k.descend = <kernel_t> descend[real, stored]
+    k.walk = <kernel_t> walk[real, stored]
+    k.survey = <kernel_t> survey[real, stored]
+    k.differ = <kernel_t> differ[real, stored]
+    k.cross = <kernel_t> cross[real, stored]
+    k.foretell = <kernel_t> foretell[real, stored]
+    k.learn = <kernel_t> learn[real, stored]
+    k.conjugate = <kernel_t> conjugate[real, stored]
 
 
 cdef enum reason_t:
@@ -193,10 +61,11 @@ cdef enum reason_t:
     PRECISION
     STALLED
     NONFINITE
+    UNBOUNDED
     STOPPED
 
 REASONS = ("running", "gradient", "decrease", "maxiter", "maxfun", "linesearch", "precision", "stalled", "nonfinite",
-           "stopped")
+           "unbounded", "stopped")
 
 cdef enum:
     DIRECTION = 6  # row of the search direction in points, below three places of two rows each
@@ -215,6 +84,7 @@ ctypedef struct place_t:
 
 ctypedef struct lbfgs_t:
     Py_ssize_t n
+    Py_ssize_t stride  # n padded
     Py_ssize_t slots  # one more than pairs are kept, so that a refused pair overwrites none
     Py_ssize_t count
     Py_ssize_t head  # the slot the next pair goes to
@@ -224,10 +94,19 @@ ctypedef struct lbfgs_t:
     Py_ssize_t maxfun
     Py_ssize_t maxls
     Py_ssize_t still  # iterations without progress
+    Py_ssize_t far  # iterations in a row that went as far as a step may
+    Py_ssize_t failures  # searches in a row without success
     double gtol
     double ftol
+    double init_step  # 0: chosen by the gradient
     double eps  # of the vectors
-    double gamma  # H0 = gamma I
+    double gamma  # H0 = gamma I, or
+    double scale  # H0 = scale D
+    double doubt  # how much worse D has foretold the newest pairs than gamma I did, as a logarithm; below 0: better
+    double mean_p  # of the sums that D is made of
+    double mean_q
+    double slope  # g'd
+    double square  # d'd
     double former_f  # before the last step
     double still_gnorm
     double window_f
@@ -238,12 +117,39 @@ ctypedef struct lbfgs_t:
     place_t best  # the best point seen that is better than `here`; f = inf when there is none
     search_t search
     reason_t reason
+    bint diagonal  # D is learned
+    bint conjugate
+    bint learned  # there is a D
+    bint scaled  # D is in use
+    # What follows is set anew by `attach`.
+    Py_ssize_t width  # bytes of an element of points
+    Py_ssize_t history_width
+    Py_ssize_t threads
+    void* points
     void* history  # S, then Y: one row for each slot
+    double* scaling  # p, q and D = sqrt(p / q)
     double* rho  # 1 / s'y for each slot, then as many numbers to work with
+    double* partial
+    kernels_t kernels
 
 
-cdef inline real* row(real* rows, Py_ssize_t n, Py_ssize_t i) noexcept nogil:
-    return rows + i * n
+cdef inline void* vector(const lbfgs_t* s, Py_ssize_t i) noexcept nogil:
+    return <char*> s.points + i * s.stride * s.width
+
+cdef inline void* step_of(const lbfgs_t* s, Py_ssize_t slot) noexcept nogil:
+    return <char*> s.history + slot * s.stride * s.history_width
+
+cdef inline void* change_of(const lbfgs_t* s, Py_ssize_t slot) noexcept nogil:
+    return step_of(s, s.slots + slot)
+
+cdef inline Py_ssize_t before(const lbfgs_t* s, Py_ssize_t slot) noexcept nogil:
+    return slot - 1 if slot else s.slots - 1
+
+cdef inline Py_ssize_t after(const lbfgs_t* s, Py_ssize_t slot) noexcept nogil:
+    return slot + 1 if slot + 1 < s.slots else 0
+
+cdef inline double* diagonal_of(const lbfgs_t* s) noexcept nogil:
+    return s.scaling + 2 * s.stride if s.scaled else NULL
 
 cdef inline bint better(const lbfgs_t* s, const place_t* a, const place_t* b) noexcept nogil:
     """Whether a is lower than b, or, where rounding hides that, flatter."""
@@ -255,105 +161,146 @@ cdef inline void swap(place_t* a, place_t* b) noexcept nogil:
     a[0] = b[0]
     b[0] = c
 
+cdef inline void begin_pass(const lbfgs_t* s, pass_t* p) noexcept nogil:
+    p.stages = 0
+    p.n = s.stride
+    p.partial = s.partial
 
-cdef double direct(lbfgs_t* s, real* points) noexcept nogil:
-    """The two-loop recursion, d = -H g; returns the slope g'd."""
-    cdef Py_ssize_t n = s.n
-    cdef real* d = row(points, n, DIRECTION)
-    cdef real* g = row(points, n, s.here.g)
-    cdef real* S = <real*> s.history
-    cdef real* Y = row(S, n, s.slots)
+cdef inline stage_t* then(pass_t* p, kernel_t kernel) noexcept nogil:
+    cdef stage_t* stage = &p.stage[p.stages]
+    p.stages += 1
+    stage.kernel = kernel
+    return stage
+
+
+cdef void direct(lbfgs_t* s) noexcept nogil:
+    """d = -H g by the two-loop recursion, with its slope g'd and square d'd."""
+    cdef pass_t p
+    cdef stage_t* stage
+    cdef void* d = vector(s, DIRECTION)
+    cdef void* g = vector(s, s.here.g)
     cdef double* alpha = s.rho + s.slots
     cdef double product
-    cdef Py_ssize_t newest = (s.head + s.slots - 1) % s.slots
-    cdef Py_ssize_t slot = newest
-    cdef Py_ssize_t i, older, newer
-    combine(d, g, g, row(S, n, newest) if s.count else g, n, -1, 0, &product)
-    for i in range(s.count):
-        slot = (newest + s.slots - i) % s.slots
-        older = (slot + s.slots - 1) % s.slots
-        alpha[slot] = s.rho[slot] * product
-        if i + 1 < s.count:
-            combine(d, d, row(Y, n, slot), row(S, n, older), n, 1, -alpha[slot], &product)
-        else:
-            combine(d, d, row(Y, n, slot), row(Y, n, slot), n, s.gamma, -alpha[slot], &product)
-    for i in range(s.count):
-        newer = (slot + 1) % s.slots
-        combine(d, d, row(S, n, slot), row(Y, n, newer) if i + 1 < s.count else g, n, 1,
-                alpha[slot] - s.rho[slot] * product, &product)
-        slot = newer
-    return product
+    cdef Py_ssize_t slot = before(s, s.head)
+    cdef Py_ssize_t i
+    begin_pass(s, &p)
+    if s.count == 0:
+        stage = then(&p, s.kernels.descend)
+        stage.b[0], stage.b[1], stage.b[2] = d, g, diagonal_of(s)
+        stage.k[0] = s.scale
+    else:
+        stage = then(&p, s.kernels.reverse)
+        stage.b[0], stage.b[1], stage.h[0] = d, g, step_of(s, slot)
+        run(&p, s.threads)
+        for i in range(s.count - 1):
+            alpha[slot] = s.rho[slot] * stage.sums[0]
+            stage.kernel = s.kernels.turn
+            stage.h[0], stage.h[1] = change_of(s, slot), step_of(s, before(s, slot))
+            stage.k[0] = -alpha[slot]
+            run(&p, s.threads)
+            slot = before(s, slot)
+        alpha[slot] = s.rho[slot] * stage.sums[0]
+        stage.kernel = s.kernels.middle
+        stage.b[1], stage.h[0] = diagonal_of(s), change_of(s, slot)
+        stage.k[0], stage.k[1] = -alpha[slot], s.scale if s.scaled else s.gamma
+        run(&p, s.threads)
+        stage.kernel = s.kernels.turn
+        for i in range(s.count - 1):
+            stage.h[0], stage.h[1] = step_of(s, slot), change_of(s, after(s, slot))
+            stage.k[0] = alpha[slot] - s.rho[slot] * stage.sums[0]
+            run(&p, s.threads)
+            slot = after(s, slot)
+        stage.kernel = s.kernels.finish
+        stage.b[1], stage.h[0] = g, step_of(s, slot)
+        stage.k[0] = alpha[slot] - s.rho[slot] * stage.sums[0]
+    run(&p, s.threads)
+    s.slope = stage.sums[0]
+    s.square = stage.sums[1]
 
 
-cdef double first_step(lbfgs_t* s, real* points, double length) noexcept nogil:
-    """The first trial along steepest descent, where no pair tells how far to go; length = ||g||."""
-    cdef double[2] seen
+cdef inline bint descends(const lbfgs_t* s) noexcept nogil:
+    return s.slope < 0 and isfinite(s.slope) and isfinite(s.square)
+
+cdef inline void forget_scaling(lbfgs_t* s) noexcept nogil:
+    s.learned = s.scaled = False
+
+
+cdef double first_step(lbfgs_t* s) noexcept nogil:
+    """The first trial where no pair tells how far to go."""
+    cdef pass_t p
+    cdef stage_t* stage
+    cdef double length = sqrt(s.square)
     cdef double reach
-    survey(row(points, s.n, s.here.x), row(points, s.n, s.here.g), s.n, seen)
-    reach = max(1.0, sqrt(seen[0] / s.n))
+    if s.nit == 0 and s.init_step > 0:
+        return s.init_step
+    begin_pass(s, &p)
+    stage = then(&p, s.kernels.survey)
+    stage.b[0], stage.b[1] = vector(s, s.here.x), vector(s, s.here.g)
+    run(&p, s.threads)
+    reach = max(1.0, sqrt(stage.sums[0] / s.n))
     if s.nit:
-        return min(100 * reach / length, max(1 / length, 2 * (s.former_f - s.here.f) / (length * length)))
-    return max(1 / length, min(reach / length, 1 / seen[1]))
+        return min(100 * reach / length, max(1 / length, 2 * (s.here.f - s.former_f) / s.slope))
+    return max(1 / length, min(reach / length, 1 / stage.sums[TOP]))
 
 
-cdef void open_search(lbfgs_t* s, real* points) noexcept nogil:
+cdef void open_search(lbfgs_t* s) noexcept nogil:
     """Choose the direction and the first trial along it."""
-    cdef double slope = direct(s, points)
-    if s.count and not (slope < 0 and isfinite(slope)):
+    direct(s)
+    if s.count and not descends(s):
         s.count = 0
-        slope = direct(s, points)
-    if not (slope < 0 and isfinite(slope)):
-        s.reason = PRECISION if slope == 0 else LINESEARCH
+        direct(s)
+    if s.scaled and not descends(s):
+        forget_scaling(s)
+        direct(s)
+    if not descends(s):
+        s.reason = PRECISION if s.slope == 0 else LINESEARCH
         return
     search_start(
-        &s.search, s.here.f, slope, 1 if s.count else first_step(s, points, sqrt(-slope)), 1e10,
+        &s.search, s.here.f, s.slope, 1 if s.count else first_step(s), 1e10,
         # Steepest descent is the last resort, and its length is a guess: twice the evaluations.
-        s.maxls if s.count else 2 * s.maxls,
+        s.maxls if s.count or s.scaled else 2 * s.maxls,
         # How far rounding may lift f: tested for double; in single precision some units in the last place.
         max(1e-9, 8 * s.eps), s.eps)
-    propose(s, points)
+    propose(s)
 
 
-cdef void propose(lbfgs_t* s, real* points) noexcept nogil:
+cdef void propose(lbfgs_t* s) noexcept nogil:
     """Form the trial point for the step the search asks for."""
-    cdef bint moved
-    walk(row(points, s.n, s.trial.x), row(points, s.n, s.here.x), row(points, s.n, DIRECTION), s.n, s.search.t, &moved)
-    if not moved:
-        settle(s, points)
+    cdef pass_t p
+    cdef stage_t* stage
+    begin_pass(s, &p)
+    stage = then(&p, s.kernels.walk)
+    stage.b[0], stage.b[1], stage.b[2] = vector(s, s.trial.x), vector(s, s.here.x), vector(s, DIRECTION)
+    stage.k[0] = s.search.t
+    run(&p, s.threads)
+    if stage.sums[TOP] == 0:
+        settle(s)
     elif s.nfev >= s.maxfun:
         s.reason = MAXFUN
 
 
-cdef void settle(lbfgs_t* s, real* points) noexcept nogil:
-    """The search found no step: take the lowest point seen; else forget the pairs; else stop."""
+cdef void settle(lbfgs_t* s) noexcept nogil:
+    """The search found no step: take the lowest point seen; else forget the pairs; else D too; else stop."""
     if s.best.f < s.here.f:
         swap(&s.trial, &s.best)
         s.best.f = INFINITY
-        accept(s, points, False)
+        accept(s, False)
     elif s.count:
         s.count = 0
-        open_search(s, points)
+        open_search(s)
+    elif s.scaled:
+        forget_scaling(s)
+        open_search(s)
     else:
         s.reason = PRECISION if s.search.agrees else LINESEARCH
 
 
-cdef void accept(lbfgs_t* s, real* points, bint found) noexcept nogil:
+cdef void accept(lbfgs_t* s, bint found) noexcept nogil:
     """Move to the trial point, learn its pair and test whether to stop; `found`: by a search that succeeded."""
-    cdef double[3] products
-    cdef Py_ssize_t n = s.n
-    differ(
-        row(<real*> s.history, n, s.head), row(<real*> s.history, n, s.slots + s.head),
-        row(points, n, s.here.x), row(points, n, s.trial.x), row(points, n, s.here.g), row(points, n, s.trial.g),
-        n, products)
-    if (products[0] > s.eps * sqrt(products[1]) * sqrt(products[2])
-            and isfinite(1 / products[0]) and isfinite(products[0] / products[1])):
-        s.rho[s.head] = 1 / products[0]
-        s.gamma = products[0] / products[1]
-        s.head = (s.head + 1) % s.slots
-        s.count = min(s.count + 1, s.slots - 1)
-
+    learn_pair(s)
     s.nit += 1
     s.former_f = s.here.f
+    s.far = s.far + 1 if found and s.search.t >= s.search.stpmax else 0
     swap(&s.here, &s.trial)
     if better(s, &s.trial, &s.here) and better(s, &s.trial, &s.best):
         swap(&s.trial, &s.best)
@@ -362,7 +309,71 @@ cdef void accept(lbfgs_t* s, real* points, bint found) noexcept nogil:
 
     s.reason = judge(s, found)
     if s.reason == RUNNING:
-        open_search(s, points)
+        open_search(s)
+
+
+cdef void learn_pair(lbfgs_t* s) noexcept nogil:
+    """Store the pair of the step to the trial point, if it curves upward, and what it tells of H0."""
+    cdef pass_t p
+    cdef stage_t* stage
+    cdef stage_t* crossed = NULL
+    cdef stage_t* foretold = NULL
+    cdef Py_ssize_t former = before(s, s.head)
+    cdef double sy, yy, ss, a, b, news
+    begin_pass(s, &p)
+    stage = then(&p, s.kernels.differ)
+    stage.b[0], stage.b[1] = vector(s, s.here.x), vector(s, s.trial.x)
+    stage.b[2], stage.b[3] = vector(s, s.here.g), vector(s, s.trial.g)
+    stage.h[0], stage.h[1] = step_of(s, s.head), change_of(s, s.head)
+    if s.conjugate and s.count:
+        crossed = then(&p, s.kernels.cross)
+        crossed.h[0], crossed.h[1] = step_of(s, s.head), change_of(s, s.head)
+        crossed.h[2], crossed.h[3] = step_of(s, former), change_of(s, former)
+    if s.learned:
+        foretold = then(&p, s.kernels.foretell)
+        foretold.b[0] = s.scaling + 2 * s.stride
+        foretold.h[0], foretold.h[1] = step_of(s, s.head), change_of(s, s.head)
+    run(&p, s.threads)
+    sy, yy, ss = stage.sums[0], stage.sums[1], stage.sums[2]
+    if not (sy > s.eps * sqrt(yy) * sqrt(ss) and isfinite(1 / sy) and isfinite(sy / yy)):
+        return
+
+    begin_pass(s, &p)
+    stage = NULL
+    if s.diagonal:
+        if not s.learned:
+            s.doubt = s.mean_p = s.mean_q = 0
+        else:
+            news = log(foretold.sums[0] / yy) + log(foretold.sums[1] / ss)
+            s.doubt = .8 * s.doubt + .2 * news
+        s.mean_p = .9 * s.mean_p + ss / sy / s.n
+        s.mean_q = .9 * s.mean_q + yy / sy / s.n
+        stage = then(&p, s.kernels.learn)
+        stage.b[0], stage.b[1], stage.b[2] = s.scaling, s.scaling + s.stride, s.scaling + 2 * s.stride
+        stage.h[0], stage.h[1] = step_of(s, s.head), change_of(s, s.head)
+        stage.k[0], stage.k[1], stage.k[2] = 1e-6 * s.mean_p, 1e-6 * s.mean_q, 1 / sy
+        stage.k[3] = .9 if s.learned else 0
+    s.rho[s.head] = 1 / sy
+    if crossed != NULL:
+        a, b = s.rho[former] * crossed.sums[1], s.rho[former] * crossed.sums[0]
+        if fabs(a - b) <= .02 * sqrt(sy * s.rho[former]) and sy - a * b / s.rho[former] >= .1 * sy:
+            crossed = then(&p, s.kernels.conjugate)
+            crossed.h[0], crossed.h[1] = step_of(s, s.head), change_of(s, s.head)
+            crossed.h[2], crossed.h[3] = step_of(s, former), change_of(s, former)
+            crossed.k[0] = a
+        else:
+            crossed = NULL
+    if p.stages:
+        run(&p, s.threads)
+    if stage != NULL:
+        s.scale = sy / stage.sums[0]
+        s.learned = isfinite(s.scale) and s.scale > 0 and isfinite(s.doubt)
+        s.scaled = s.learned and s.doubt <= -MARGIN
+    if crossed != NULL:
+        s.rho[s.head] = 1 / crossed.sums[0]
+    s.gamma = sy / yy
+    s.head = after(s, s.head)
+    s.count = min(s.count + 1, s.slots - 1)
 
 
 cdef reason_t judge(lbfgs_t* s, bint found) noexcept nogil:
@@ -372,6 +383,8 @@ cdef reason_t judge(lbfgs_t* s, bint found) noexcept nogil:
     cdef bint spent
     if gnorm <= s.gtol:
         return GRADIENT
+    if s.far >= 2 or f < -1e150:
+        return UNBOUNDED
     if found and s.ftol > 0 and s.former_f - f < s.ftol * max(fabs(f), max(fabs(s.former_f), 1.0)):
         return DECREASE
 
@@ -395,7 +408,7 @@ cdef reason_t judge(lbfgs_t* s, bint found) noexcept nogil:
     return MAXITER if s.nit >= s.maxiter else RUNNING
 
 
-cdef void begin(lbfgs_t* s, real* points, bint finite) noexcept nogil:
+cdef void begin(lbfgs_t* s, bint finite) noexcept nogil:
     """The starting point has been evaluated."""
     swap(&s.here, &s.trial)
     s.window_f = s.here.f
@@ -407,41 +420,54 @@ cdef void begin(lbfgs_t* s, real* points, bint finite) noexcept nogil:
     elif s.maxiter == 0:
         s.reason = MAXITER
     else:
-        open_search(s, points)
+        open_search(s)
 
 
-cdef void advance(lbfgs_t* s, real* points, const real* g, double f) noexcept nogil:
+cdef void advance(lbfgs_t* s, void* g, double f) noexcept nogil:
     """Take in the value and gradient at the trial point: form the next trial or find a reason to stop."""
-    cdef double[2] seen
+    cdef pass_t p
+    cdef stage_t* stage
     cdef verdict_t verdict
+    cdef double slope
     cdef bint finite
-    receive(row(points, s.n, s.trial.g), g, row(points, s.n, DIRECTION), s.n, seen)
-    finite = isfinite(f) and isfinite(seen[0])
+    begin_pass(s, &p)
+    stage = then(&p, s.kernels.fetch)
+    stage.b[0], stage.b[1] = vector(s, s.trial.g), g
+    stage.k[0] = s.n
+    stage = then(&p, s.kernels.weigh)
+    stage.b[0], stage.b[1], stage.b[2] = vector(s, s.trial.g), vector(s, DIRECTION), vector(s, s.here.g)
+    run(&p, s.threads)
+    slope = stage.sums[0]
+    finite = isfinite(f) and isfinite(slope)
     s.nfev += 1
     s.trial.f = f
-    s.trial.gnorm = seen[1]
+    s.trial.gnorm = stage.sums[TOP]
     if s.nfev == 1:
-        begin(s, points, finite)
+        begin(s, finite)
         return
-    verdict = search_advance(&s.search, f, seen[0])
+    verdict = search_advance(&s.search, f, slope, (slope - s.slope) / (sqrt(s.square) * sqrt(stage.sums[1])))
     if verdict == ACCEPTED:
-        accept(s, points, True)
+        accept(s, True)
         return
     if finite and better(s, &s.trial, &s.here) and better(s, &s.trial, &s.best):
         swap(&s.trial, &s.best)
     if verdict == SEARCHING:
-        propose(s, points)
+        propose(s)
     else:
-        settle(s, points)
+        settle(s)
 
 
 cdef class LBFGSCore:
-    """The solver on buffers of the facade's making: points (7, n), history (2 slots, n), rho (2 slots)."""
+    """The solver on buffers of the facade's making, rows padded with zeros to a multiple of LANES: points (7, stride),
+    history (2 slots, stride), scaling (3, stride) or (0, stride), and rho (2 slots).
+    """
 
     cdef lbfgs_t s
     cdef object points
     cdef object history
+    cdef object scaling
     cdef object rho
+    cdef object partial
     cdef object rows
     cdef int dtype
     cdef bint busy
@@ -449,50 +475,74 @@ cdef class LBFGSCore:
     def __cinit__(self):
         self.s.reason = STOPPED
 
-    def __init__(self, points, history, rho, *, double gtol, double ftol, Py_ssize_t maxiter, Py_ssize_t maxfun,
-                 Py_ssize_t maxls):
-        self.attach(points, history, rho)
+    def __init__(self, Py_ssize_t n, points, history, scaling, rho, *, double gtol, double ftol, Py_ssize_t maxiter,
+                 Py_ssize_t maxfun, Py_ssize_t maxls, double init_step, bint conjugate):
+        self.s.n = n
+        self.attach(points, history, scaling, rho)
         self.s.eps = 2.0**-23 if self.dtype == FLOAT32 else 2.0**-52
         self.s.gtol = gtol
         self.s.ftol = ftol
         self.s.maxiter = maxiter
         self.s.maxfun = maxfun
         self.s.maxls = maxls
+        self.s.init_step = init_step
+        self.s.diagonal = len(scaling) > 0
+        self.s.conjugate = conjugate
         self.s.search.c1 = 1e-3
         self.s.search.c2 = .9
         self.s.search.xtol = .1
+        self.s.search.guard = 1e-3
         self.s.former_window_gnorm = INFINITY
         self.s.here = place_t(x=0, g=1, f=NAN, gnorm=INFINITY)
         self.s.trial = place_t(x=2, g=3, f=INFINITY, gnorm=INFINITY)
         self.s.best = place_t(x=4, g=5, f=INFINITY, gnorm=INFINITY)
         self.s.reason = RUNNING
 
-    cdef attach(self, points, history, rho):
-        self.s.n = len(points[0])
+    cdef attach(self, points, history, scaling, rho):
+        cdef Py_ssize_t stride = (self.s.n + LANES - 1) // LANES * LANES
+        self.s.stride = stride
         self.s.slots = len(rho) // 2
-        if points.shape != (ROWS, self.s.n) or history.shape != (2 * self.s.slots, self.s.n) or self.s.slots < 2:
-            raise ValueError(f"Buffers do not fit: points {points.shape}, history {history.shape}, rho {rho.shape}")
+        if (points.shape != (ROWS, stride) or history.shape != (2 * self.s.slots, stride) or self.s.slots < 2
+                or scaling.shape not in ((0, stride), (3, stride))):
+            raise ValueError(
+                f"Buffers do not fit: points {points.shape}, history {history.shape}, scaling {scaling.shape}, "
+                f"rho {rho.shape} for n = {self.s.n}")
         self.dtype = dtype_of(points)
-        if self.dtype not in (FLOAT32, FLOAT64) or dtype_of(history) != self.dtype or dtype_of(rho) != FLOAT64:
+        if (self.dtype not in (FLOAT32, FLOAT64) or dtype_of(history) not in (FLOAT32, self.dtype)
+                or dtype_of(scaling) != FLOAT64 or dtype_of(rho) != FLOAT64):
             raise TypeError(f"Buffers do not fit: points {points.dtype}, history {history.dtype}, rho {rho.dtype}")
+        if self.dtype == FLOAT32:
+            bind(&self.s.kernels, <float*> NULL, <float*> NULL)
+        elif dtype_of(history) == FLOAT32:
+            bind(&self.s.kernels, <double*> NULL, <float*> NULL)
+        else:
+            bind(&self.s.kernels, <double*> NULL, <double*> NULL)
         self.points = points
         self.history = history
+        self.scaling = scaling
         self.rho = rho
-        self.rows = list(points)
+        self.partial = np.empty(WIDTH * STAGES * max(1, (stride + CHUNK - 1) // CHUNK))
+        self.rows = [row[:self.s.n] for row in points]
+        self.s.width = points.itemsize
+        self.s.history_width = history.itemsize
+        self.s.threads = 1
+        self.s.points = array_of(points).data
         self.s.history = array_of(history).data
+        self.s.scaling = <double*> array_of(scaling).data
         self.s.rho = <double*> array_of(rho).data
+        self.s.partial = <double*> array_of(self.partial).data
 
     def __getstate__(self):
         return (PyBytes_FromStringAndSize(<char*> &self.s, sizeof(lbfgs_t)),
-                self.points.copy(), self.history.copy(), self.rho.copy())
+                self.points.copy(), self.history.copy(), self.scaling.copy(), self.rho.copy())
 
     def __setstate__(self, state):
         cdef bytes scalars
-        scalars, points, history, rho = state
+        scalars, points, history, scaling, rho = state
         if len(scalars) != sizeof(lbfgs_t):
             raise ValueError("This run was saved by another version of fastopt and cannot be resumed")
         memcpy(&self.s, PyBytes_AS_STRING(scalars), sizeof(lbfgs_t))
-        self.attach(points, history, rho)
+        self.attach(points, history, scaling, rho)
 
     def ask(self):
         """A fresh copy of the point to evaluate."""
@@ -503,7 +553,6 @@ cdef class LBFGSCore:
     def tell(self, f, g):
         """Take in f and g if they are a float and a vector usable as it lies; otherwise return False, unchanged."""
         cdef double value
-        cdef void* points
         cdef void* gradient
         if self.s.reason != RUNNING:
             raise RuntimeError("tell() after the run has ended: see result()")
@@ -514,14 +563,11 @@ cdef class LBFGSCore:
         if self.busy:
             raise RuntimeError("tell() while another thread is inside tell()")
         value = f
-        points = array_of(self.points).data
         gradient = array_of(g).data
+        self.s.threads = hire() if self.s.n >= THREAD_MIN else 1
         self.busy = True
         with nogil:
-            if self.dtype == FLOAT32:
-                advance(&self.s, <float*> points, <const float*> gradient, value)
-            else:
-                advance(&self.s, <double*> points, <const double*> gradient, value)
+            advance(&self.s, gradient, value)
         self.busy = False
         return True
 
@@ -545,6 +591,16 @@ cdef class LBFGSCore:
     def nfev(self):
         return self.s.nfev
 
+    @property
+    def gnorm(self):
+        """The largest size of a component of the gradient at the iterate."""
+        return self.s.here.gnorm
+
+    @property
+    def step(self):
+        """How far along its direction the last search went."""
+        return self.s.search.t
+
     def here(self):
         """Copies of the current iterate: (x, f, g)."""
         return self.rows[self.s.here.x].copy(), self.s.here.f, self.rows[self.s.here.g].copy()
@@ -557,6 +613,8 @@ cdef class LBFGSCore:
         return self.rows[place.x].copy(), place.f, self.rows[place.g].copy()
 
     def pairs(self):
-        """(S, Y, gamma) with copies of the stored pairs as rows, oldest first."""
+        """(S, Y, H0): copies of the stored pairs as rows, oldest first, and gamma or the diagonal."""
         slots = [(self.s.head + self.s.slots - self.s.count + i) % self.s.slots for i in range(self.s.count)]
-        return self.history[slots], self.history[[self.s.slots + i for i in slots]], self.s.gamma if slots else 1.0
+        pairs = self.history[:, :self.s.n]
+        h0 = self.s.scale * self.scaling[2, :self.s.n] if self.s.scaled else self.s.gamma if slots else 1.0
+        return pairs[slots], pairs[[self.s.slots + i for i in slots]], h0

@@ -23,6 +23,7 @@ ctypedef struct point_t:
 ctypedef struct search_t:
     double c1  # sufficient decrease: f(t) <= f(0) + c1 t f'(0)
     double c2  # curvature: |f'(t)| <= c2 |f'(0)|
+    double guard  # sufficient decrease alone will do for a step whose change of gradient has this cosine with it
     double xtol  # relative width at which the interval is used up
     double slack  # approximate Wolfe: how far, relative to |f(0)|, rounding may lift f(t); -inf turns it off
     double stpmax
@@ -170,8 +171,11 @@ cdef inline bint search_spent(search_t* s) noexcept nogil:
         s.bracketed and (s.t <= s.near or s.t >= s.far or s.far - s.near <= s.xtol * s.far)
     )
 
-cdef inline verdict_t search_advance(search_t* s, double f, double slope) noexcept nogil:
-    """Take in the value and the slope at the trial step s.t; on SEARCHING, s.t is the next trial."""
+cdef inline verdict_t search_advance(search_t* s, double f, double slope, double cosine) noexcept nogil:
+    """Take in the value and the slope at the trial step s.t; on SEARCHING, s.t is the next trial.
+
+    `cosine` is that of the step and the change of the gradient.
+    """
     cdef point_t now
     cdef double armijo, rounding, gap
     now.t = s.t
@@ -195,7 +199,7 @@ cdef inline verdict_t search_advance(search_t* s, double f, double slope) noexce
 
     armijo = s.f + s.c1 * now.t * s.slope
     if f <= armijo:
-        if fabs(slope) <= -s.c2 * s.slope:
+        if cosine > s.guard or fabs(slope) <= -s.c2 * s.slope:
             return ACCEPTED
         if now.t >= s.stpmax and slope <= s.c1 * s.slope:
             return ACCEPTED

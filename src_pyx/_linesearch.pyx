@@ -1,6 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, freethreading_compatible=True
 """The Python face of the line search in _linesearch.pxd, for tests and for solvers written in Python."""
-from libc.math cimport INFINITY
+from libc.math cimport INFINITY, NAN
 from _linesearch cimport ACCEPTED, SEARCHING, search_advance, search_start, search_t, verdict_t
 
 
@@ -26,7 +26,7 @@ cdef class MoreThuente:
         """Take in value and slope at `step`, and move `step` to the next trial unless that was the last."""
         if self.verdict != SEARCHING:
             raise RuntimeError("advance() after the search has ended")
-        self.verdict = search_advance(&self.search, f, slope)
+        self.verdict = search_advance(&self.search, f, slope, NAN)
 
     @property
     def step(self):

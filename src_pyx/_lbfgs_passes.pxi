@@ -1,0 +1,407 @@
+"""The passes of L-BFGS over vectors: kernels of one shape, and what runs them chunk by chunk, on threads if n is large.
+
+A kernel leaves three sums and a maximum. `b` holds vectors of the points' type, `h` those of the history's. All are
+padded with zeros to a multiple of LANES, so that no kernel has a tail.
+"""
+# Design: the chunks' sums are joined in the order of the grid, so that threads do not change a bit. Several kernels
+# may follow each other within a chunk, whose vectors they find in the cache.
+
+cdef enum:
+    VECTORS = 4
+    STORED = 4
+    STAGES = 3
+    WIDTH = 4  # sums of a kernel, the last of them a maximum
+    TOP = 3
+
+ctypedef fused stored:
+    float
+    double
+
+ctypedef void (*kernel_t)(
+    void** b, void** h, Py_ssize_t offset, Py_ssize_t n, const double* k, double* sums) noexcept nogil
+
+ctypedef struct stage_t:
+    kernel_t kernel
+    void* b[VECTORS]
+    void* h[STORED]
+    double k[4]
+    double sums[WIDTH]
+
+ctypedef struct pass_t:
+    stage_t stage[STAGES]
+    Py_ssize_t stages
+    Py_ssize_t n
+    double* partial  # of each chunk
+
+cdef void work(void* job, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Run the kernels on the chunks [start, stop)."""
+    cdef pass_t* p = <pass_t*> job
+    cdef stage_t* stage
+    cdef double* sums
+    cdef Py_ssize_t c, i, j
+    for c in range(start, stop):
+        for i in range(p.stages):
+            stage = &p.stage[i]
+            sums = p.partial + WIDTH * (STAGES * c + i)
+            for j in range(WIDTH):
+                sums[j] = 0
+            stage.kernel(
+                stage.b, stage.h, CHUNK * c, min(p.n - CHUNK * c, <Py_ssize_t> CHUNK), stage.k, sums)
+
+cdef void run(pass_t* p, Py_ssize_t threads) noexcept nogil:
+    """Run a pass over all of its vectors; each stage is left with its sums."""
+    cdef cascade_t[TOP] total
+    cdef double* sums
+    cdef Py_ssize_t chunks = max(1, (p.n + CHUNK - 1) // CHUNK)
+    cdef Py_ssize_t c, i, j
+    if threads > 1:
+        share(work, p, chunks, LARGE, threads)
+    else:
+        work(p, 0, chunks)
+    for i in range(p.stages):
+        sums = p.partial + WIDTH * i
+        for j in range(WIDTH):
+            p.stage[i].sums[j] = sums[j]
+        if chunks == 1:
+            continue
+        for j in range(TOP):
+            cascade_start(&total[j])
+        for c in range(chunks):
+            for j in range(TOP):
+                cascade_add(&total[j], sums[j])
+            p.stage[i].sums[TOP] = max(p.stage[i].sums[TOP], sums[TOP])
+            sums += WIDTH * STAGES
+        for j in range(TOP):
+            p.stage[i].sums[j] = cascade_total(&total[j])
+
+
+cdef hot fetch(
+    real** b, stored** h, Py_ssize_t offset, Py_ssize_t n, const double* k, double* sums
+) noexcept nogil:
+    """mine = g, the caller's, whose length is k."""
+    memcpy(b[0] + offset, b[1] + offset, min(n, <Py_ssize_t> k[0] - offset) * sizeof(real))
+
+
+cdef hot weigh(
+    real** b, stored** h, Py_ssize_t offset, Py_ssize_t n, const double* k, double* sums
+) noexcept nogil:
+    """Sums: g'd, |g - g0|^2, max |g|. The first is not finite where g is not."""
+    cdef const real* g = b[0] + offset
+    cdef const real* d = b[1] + offset
+    cdef const real* g0 = b[2] + offset
+    cdef double[LANES] slope
+    cdef double[LANES] square
+    cdef real[LANES] top
+    cdef real[LANES] r
+    cdef double change
+    cdef real size
+    cdef Py_ssize_t blocks = n // LANES
+    cdef Py_ssize_t i, j
+    for j in range(LANES):
+        slope[j] = 0
+        square[j] = 0
+        top[j] = 0
+    for i in range(blocks):
+        for j in range(LANES):
+            r[j] = g[LANES * i + j]
+        for j in range(LANES):
+            size = r[j] if r[j] > 0 else -r[j]
+            top[j] = size if size > top[j] else top[j]
+        for j in range(LANES):
+            slope[j] += <double> r[j] * <double> d[LANES * i + j]
+        for j in range(LANES):
+            change = <double> r[j] - <double> g0[LANES * i + j]
+            square[j] += change * change
+    for j in range(LANES):
+        if top[j] > sums[TOP]:
+            sums[TOP] = top[j]
+    sums[0] = fold(slope)
+    sums[1] = fold(square)
+
+
+cdef hot reverse(
+    real** b, stored** h, Py_ssize_t offset, Py_ssize_t n, const double* k, double* sums
+) noexcept nogil:
+    """d = -g; sums: d's."""
+    cdef real* d = b[0] + offset
+    cdef const real* g = b[1] + offset
+    cdef const stored* s = h[0] + offset
+    cdef double[LANES] lane
+    cdef real[LANES] r
+    cdef Py_ssize_t blocks = n // LANES
+    cdef Py_ssize_t i, j
+    for j in range(LANES):
+        lane[j] = 0
+    for i in range(blocks):
+        for j in range(LANES):
+            r[j] = -g[LANES * i + j]
+        for j in range(LANES):
+            d[LANES * i + j] = r[j]
+        for j in range(LANES):
+            lane[j] += <double> r[j] * <double> s[LANES * i + j]
+    sums[0] = fold(lane)
+
+
+cdef hot turn(
+    real** b, stored** h, Py_ssize_t offset, Py_ssize_t n, const double* k, double* sums
+) noexcept nogil:
+    """d += k v; sums: d'w. One turn of the two-loop recursion."""
+    cdef real* d = b[0] + offset
+    cdef const stored* v = h[0] + offset
+    cdef const stored* w = h[1] + offset
+    cdef real a = <real> k[0]
+    cdef double[LANES] lane
+    cdef real[LANES] r
+    cdef Py_ssize_t blocks = n // LANES
+    cdef Py_ssize_t i, j
+    for j in range(LANES):
+        lane[j] = 0
+    for i in range(blocks):
+        for j in range(LANES):
+            r[j] = d[LANES * i + j] + a * <real> v[LANES * i + j]
+        for j in range(LANES):
+            d[LANES * i + j] = r[j]
+        for j in range(LANES):
+            lane[j] += <double> r[j] * <double> w[LANES * i + j]
+    sums[0] = fold(lane)
+
+
+cdef hot middle(
+    real** b, stored** h, Py_ssize_t offset, Py_ssize_t n, const double* k, double* sums
+) noexcept nogil:
+    """d = k1 (d + k0 v), with the diagonal in b[1] if there is one; sums: d'v. The turning point of the recursion."""
+    cdef real* d = b[0] + offset
+    cdef const stored* v = h[0] + offset
+    cdef const double* diagonal = <const double*> b[1] + offset
+    cdef real a = <real> k[0]
+    cdef double gamma = k[1]
+    cdef double[LANES] lane
+    cdef real[LANES] r
+    cdef Py_ssize_t blocks = n // LANES
+    cdef Py_ssize_t i, j
+    for j in range(LANES):
+        lane[j] = 0
+    if b[1] == NULL:
+        for i in range(blocks):
+            for j in range(LANES):
+                r[j] = <real> (gamma * <double> (d[LANES * i + j] + a * <real> v[LANES * i + j]))
+            for j in range(LANES):
+                d[LANES * i + j] = r[j]
+            for j in range(LANES):
+                lane[j] += <double> r[j] * <double> v[LANES * i + j]
+    else:
+        for i in range(blocks):
+            for j in range(LANES):
+                r[j] = <real> (
+                    gamma * diagonal[LANES * i + j] * <double> (d[LANES * i + j] + a * <real> v[LANES * i + j]))
+            for j in range(LANES):
+                d[LANES * i + j] = r[j]
+            for j in range(LANES):
+                lane[j] += <double> r[j] * <double> v[LANES * i + j]
+    sums[0] = fold(lane)
+
+
+cdef hot finish(
+    real** b, stored** h, Py_ssize_t offset, Py_ssize_t n, const double* k, double* sums
+) noexcept nogil:
+    """d += k v; sums: d'g, d'd. The last turn of the recursion."""
+    cdef real* d = b[0] + offset
+    cdef const real* g = b[1] + offset
+    cdef const stored* v = h[0] + offset
+    cdef real a = <real> k[0]
+    cdef double[LANES] slope
+    cdef double[LANES] square
+    cdef real[LANES] r
+    cdef Py_ssize_t blocks = n // LANES
+    cdef Py_ssize_t i, j
+    for j in range(LANES):
+        slope[j] = 0
+        square[j] = 0
+    for i in range(blocks):
+        for j in range(LANES):
+            r[j] = d[LANES * i + j] + a * <real> v[LANES * i + j]
+        for j in range(LANES):
+            d[LANES * i + j] = r[j]
+        for j in range(LANES):
+            slope[j] += <double> r[j] * <double> g[LANES * i + j]
+            square[j] += <double> r[j] * <double> r[j]
+    sums[0] = fold(slope)
+    sums[1] = fold(square)
+
+
+cdef hot descend(
+    real** b, stored** h, Py_ssize_t offset, Py_ssize_t n, const double* k, double* sums
+) noexcept nogil:
+    """d = -g, or -k diagonal g if there is a diagonal in b[2]; sums: d'g, d'd."""
+    cdef real* d = b[0] + offset
+    cdef const real* g = b[1] + offset
+    cdef const double* diagonal = <const double*> b[2] + offset
+    cdef Py_ssize_t i
+    if b[2] == NULL:
+        for i in range(n):
+            d[i] = -g[i]
+    else:
+        for i in range(n):
+            d[i] = <real> (-k[0] * diagonal[i] * <double> g[i])
+    sums[0] = dot_lanes(<const real*> d, g, n)
+    sums[1] = dot_lanes(<const real*> d, <const real*> d, n)
+
+
+cdef hot walk(
+    real** b, stored** h, Py_ssize_t offset, Py_ssize_t n, const double* k, double* sums
+) noexcept nogil:
+    """x2 = x + k d; sums: 1 if x2 differs from x at all."""
+    cdef real* x2 = b[0] + offset
+    cdef const real* x = b[1] + offset
+    cdef const real* d = b[2] + offset
+    cdef real step = <real> k[0]
+    cdef real[LANES] r
+    cdef Py_ssize_t blocks = n // LANES
+    cdef Py_ssize_t i, j
+    cdef int changed = 0
+    for i in range(blocks):
+        for j in range(LANES):
+            r[j] = x[LANES * i + j] + step * d[LANES * i + j]
+            changed |= r[j] != x[LANES * i + j]
+        for j in range(LANES):
+            x2[LANES * i + j] = r[j]
+    sums[TOP] = changed
+
+
+cdef hot survey(
+    real** b, stored** h, Py_ssize_t offset, Py_ssize_t n, const double* k, double* sums
+) noexcept nogil:
+    """Sums: x'x, max |g_i| / max(1, |x_i|). What the first step is chosen by."""
+    cdef const real* x = b[0] + offset
+    cdef const real* g = b[1] + offset
+    cdef double size, squares = 0, steepest = 0
+    cdef Py_ssize_t i
+    for i in range(n):
+        size = fabs(<double> x[i])
+        squares += size * size
+        steepest = max(steepest, fabs(<double> g[i]) / max(1.0, size))
+    sums[0] = squares
+    sums[TOP] = steepest
+
+
+cdef hot differ(
+    real** b, stored** h, Py_ssize_t offset, Py_ssize_t n, const double* k, double* sums
+) noexcept nogil:
+    """s = x2 - x, y = g2 - g, rounded as they are stored; sums: s'y, y'y, s's."""
+    cdef const real* x = b[0] + offset
+    cdef const real* x2 = b[1] + offset
+    cdef const real* g = b[2] + offset
+    cdef const real* g2 = b[3] + offset
+    cdef stored* s = h[0] + offset
+    cdef stored* y = h[1] + offset
+    cdef double[LANES] sy
+    cdef double[LANES] yy
+    cdef double[LANES] ss
+    cdef stored[LANES] u
+    cdef stored[LANES] v
+    cdef Py_ssize_t blocks = n // LANES
+    cdef Py_ssize_t i, j
+    for j in range(LANES):
+        sy[j] = 0
+        yy[j] = 0
+        ss[j] = 0
+    for i in range(blocks):
+        for j in range(LANES):
+            u[j] = <stored> (x2[LANES * i + j] - x[LANES * i + j])
+            v[j] = <stored> (g2[LANES * i + j] - g[LANES * i + j])
+        for j in range(LANES):
+            s[LANES * i + j] = u[j]
+        for j in range(LANES):
+            y[LANES * i + j] = v[j]
+        for j in range(LANES):
+            sy[j] += <double> u[j] * <double> v[j]
+            yy[j] += <double> v[j] * <double> v[j]
+            ss[j] += <double> u[j] * <double> u[j]
+    sums[0] = fold(sy)
+    sums[1] = fold(yy)
+    sums[2] = fold(ss)
+
+
+cdef hot cross(
+    real** b, stored** h, Py_ssize_t offset, Py_ssize_t n, const double* k, double* sums
+) noexcept nogil:
+    """Sums: s'y0, y's0, of a pair with the one before."""
+    sums[0] = dot_lanes(<const stored*> h[0] + offset, <const stored*> h[3] + offset, n)
+    sums[1] = dot_lanes(<const stored*> h[1] + offset, <const stored*> h[2] + offset, n)
+
+
+cdef hot foretell(
+    real** b, stored** h, Py_ssize_t offset, Py_ssize_t n, const double* k, double* sums
+) noexcept nogil:
+    """Sums: y'Dy, s'D^-1 s, by which a diagonal D is judged on a pair it has not seen."""
+    cdef const stored* s = h[0] + offset
+    cdef const stored* y = h[1] + offset
+    cdef const double* diagonal = <const double*> b[0] + offset
+    cdef double[LANES] ydy
+    cdef double[LANES] sds
+    cdef Py_ssize_t blocks = n // LANES
+    cdef Py_ssize_t i, j
+    for j in range(LANES):
+        ydy[j] = 0
+        sds[j] = 0
+    for i in range(blocks):
+        for j in range(LANES):
+            ydy[j] += <double> y[LANES * i + j] * <double> y[LANES * i + j] * diagonal[LANES * i + j]
+            sds[j] += <double> s[LANES * i + j] * <double> s[LANES * i + j] / diagonal[LANES * i + j]
+    sums[0] = fold(ydy)
+    sums[1] = fold(sds)
+
+
+cdef hot learn(
+    real** b, stored** h, Py_ssize_t offset, Py_ssize_t n, const double* k, double* sums
+) noexcept nogil:
+    """p = k3 p + k2 s^2, q = k3 q + k2 y^2, D = sqrt((p + k0) / (q + k1)); sums: y'Dy."""
+    cdef double* p = <double*> b[0] + offset
+    cdef double* q = <double*> b[1] + offset
+    cdef double* diagonal = <double*> b[2] + offset
+    cdef const stored* s = h[0] + offset
+    cdef const stored* y = h[1] + offset
+    cdef double[LANES] lane
+    cdef double floor_p = k[0]
+    cdef double floor_q = k[1]
+    cdef double rho = k[2]
+    cdef double keep = k[3]
+    cdef double[LANES] square
+    cdef double[LANES] u
+    cdef double[LANES] v
+    cdef double[LANES] w
+    cdef Py_ssize_t blocks = n // LANES
+    cdef Py_ssize_t i, j
+    for j in range(LANES):
+        lane[j] = 0
+    for i in range(blocks):
+        for j in range(LANES):
+            square[j] = <double> y[LANES * i + j] * <double> y[LANES * i + j]
+            u[j] = keep * p[LANES * i + j] + rho * (<double> s[LANES * i + j] * <double> s[LANES * i + j])
+            v[j] = keep * q[LANES * i + j] + rho * square[j]
+            w[j] = sqrt((u[j] + floor_p) / (v[j] + floor_q))
+        for j in range(LANES):
+            p[LANES * i + j] = u[j]
+        for j in range(LANES):
+            q[LANES * i + j] = v[j]
+        for j in range(LANES):
+            diagonal[LANES * i + j] = w[j]
+        for j in range(LANES):
+            lane[j] += square[j] * w[j]
+    sums[0] = fold(lane)
+
+
+cdef hot conjugate(
+    real** b, stored** h, Py_ssize_t offset, Py_ssize_t n, const double* k, double* sums
+) noexcept nogil:
+    """s -= k s0, y -= k y0; sums: s'y."""
+    cdef stored* s = h[0] + offset
+    cdef stored* y = h[1] + offset
+    cdef const stored* s0 = h[2] + offset
+    cdef const stored* y0 = h[3] + offset
+    cdef stored share = <stored> k[0]
+    cdef Py_ssize_t i
+    for i in range(n):
+        s[i] = s[i] - share * s0[i]
+        y[i] = y[i] - share * y0[i]
+    sums[0] = dot_lanes(<const stored*> s, <const stored*> y, n)
