@@ -13,10 +13,10 @@ import numpy as np
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.math cimport INFINITY, NAN, fabs, isfinite, log, sqrt
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 from _core cimport (
-    ALIGNED, CHUNK, C_CONTIGUOUS, FLOAT32, FLOAT64, LANES, LARGE, THREAD_MIN, array_of, cascade_add, cascade_start,
-    cascade_t, cascade_total, dot_lanes, dtype_of, fold, hot, real, share_t,
+    ALIGNED, CHUNK, C_CONTIGUOUS, FLOAT32, FLOAT64, LANES, LARGE, THREAD_MIN, abs_, array_of, cascade_add, cascade_start,
+    cascade_t, cascade_total, dot_lanes, dtype_of, fold, hot, real, share_t, sum_lanes,
 )
 from _linesearch cimport ACCEPTED, SEARCHING, search_advance, search_start, search_t, verdict_t
 

@@ -75,6 +75,49 @@ cdef void run(pass_t* p, Py_ssize_t threads) noexcept nogil:
             p.stage[i].sums[j] = cascade_total(&total[j])
 
 
+# Gcc vectorizes a loop with one sum in it, and takes two apart into shuffles: a vector is passed over again for each
+# further sum, and is in L1 by then.
+
+cdef inline double dot_stored(const real* x, const stored* y, Py_ssize_t n) noexcept nogil:
+    cdef double[LANES] lane
+    cdef Py_ssize_t i, j
+    for j in range(LANES):
+        lane[j] = 0
+    for i in range(n // LANES):
+        for j in range(LANES):
+            lane[j] += <double> x[LANES * i + j] * <double> y[LANES * i + j]
+    return fold(lane)
+
+cdef inline double square_of_difference(const real* x, const real* y, Py_ssize_t n) noexcept nogil:
+    cdef double[LANES] lane
+    cdef double[LANES] r
+    cdef Py_ssize_t i, j
+    for j in range(LANES):
+        lane[j] = 0
+    for i in range(n // LANES):
+        for j in range(LANES):
+            r[j] = <double> x[LANES * i + j] - <double> y[LANES * i + j]
+        for j in range(LANES):
+            lane[j] += r[j] * r[j]
+    return fold(lane)
+
+cdef inline double largest_size(const real* x, Py_ssize_t n) noexcept nogil:
+    """max |x|, for which NaN is no number."""
+    cdef real[LANES] top
+    cdef real[LANES] r
+    cdef Py_ssize_t i, j
+    for j in range(LANES):
+        top[j] = 0
+    for i in range(n // LANES):
+        for j in range(LANES):
+            r[j] = abs_(x[LANES * i + j])
+        for j in range(LANES):
+            top[j] = r[j] if r[j] > top[j] else top[j]
+    for j in range(1, LANES):
+        top[0] = max(top[0], top[j])
+    return top[0]
+
+
 cdef hot fetch(
     real** b, stored** h, Py_ssize_t offset, Py_ssize_t n, const double* k, double* sums
 ) noexcept nogil:
@@ -87,36 +130,9 @@ cdef hot weigh(
 ) noexcept nogil:
     """Sums: g'd, |g - g0|^2, max |g|. The first is not finite where g is not."""
     cdef const real* g = b[0] + offset
-    cdef const real* d = b[1] + offset
-    cdef const real* g0 = b[2] + offset
-    cdef double[LANES] slope
-    cdef double[LANES] square
-    cdef real[LANES] top
-    cdef real[LANES] r
-    cdef double change
-    cdef real size
-    cdef Py_ssize_t blocks = n // LANES
-    cdef Py_ssize_t i, j
-    for j in range(LANES):
-        slope[j] = 0
-        square[j] = 0
-        top[j] = 0
-    for i in range(blocks):
-        for j in range(LANES):
-            r[j] = g[LANES * i + j]
-        for j in range(LANES):
-            size = r[j] if r[j] > 0 else -r[j]
-            top[j] = size if size > top[j] else top[j]
-        for j in range(LANES):
-            slope[j] += <double> r[j] * <double> d[LANES * i + j]
-        for j in range(LANES):
-            change = <double> r[j] - <double> g0[LANES * i + j]
-            square[j] += change * change
-    for j in range(LANES):
-        if top[j] > sums[TOP]:
-            sums[TOP] = top[j]
-    sums[0] = fold(slope)
-    sums[1] = fold(square)
+    sums[0] = dot_lanes(g, <const real*> b[1] + offset, n)
+    sums[1] = square_of_difference(g, <const real*> b[2] + offset, n)
+    sums[TOP] = largest_size(g, n)
 
 
 cdef hot reverse(
@@ -125,21 +141,10 @@ cdef hot reverse(
     """d = -g; sums: d's."""
     cdef real* d = b[0] + offset
     cdef const real* g = b[1] + offset
-    cdef const stored* s = h[0] + offset
-    cdef double[LANES] lane
-    cdef real[LANES] r
-    cdef Py_ssize_t blocks = n // LANES
-    cdef Py_ssize_t i, j
-    for j in range(LANES):
-        lane[j] = 0
-    for i in range(blocks):
-        for j in range(LANES):
-            r[j] = -g[LANES * i + j]
-        for j in range(LANES):
-            d[LANES * i + j] = r[j]
-        for j in range(LANES):
-            lane[j] += <double> r[j] * <double> s[LANES * i + j]
-    sums[0] = fold(lane)
+    cdef Py_ssize_t i
+    for i in range(n):
+        d[i] = -g[i]
+    sums[0] = dot_stored(<const real*> d, <const stored*> h[0] + offset, n)
 
 
 cdef hot turn(
@@ -171,34 +176,18 @@ cdef hot middle(
 ) noexcept nogil:
     """d = k1 (d + k0 v), with the diagonal in b[1] if there is one; sums: d'v. The turning point of the recursion."""
     cdef real* d = b[0] + offset
-    cdef const stored* v = h[0] + offset
     cdef const double* diagonal = <const double*> b[1] + offset
+    cdef const stored* v = h[0] + offset
     cdef real a = <real> k[0]
-    cdef double gamma = k[1]
-    cdef double[LANES] lane
-    cdef real[LANES] r
-    cdef Py_ssize_t blocks = n // LANES
-    cdef Py_ssize_t i, j
-    for j in range(LANES):
-        lane[j] = 0
+    cdef double scale = k[1]
+    cdef Py_ssize_t i
     if b[1] == NULL:
-        for i in range(blocks):
-            for j in range(LANES):
-                r[j] = <real> (gamma * <double> (d[LANES * i + j] + a * <real> v[LANES * i + j]))
-            for j in range(LANES):
-                d[LANES * i + j] = r[j]
-            for j in range(LANES):
-                lane[j] += <double> r[j] * <double> v[LANES * i + j]
+        for i in range(n):
+            d[i] = <real> (scale * <double> (d[i] + a * <real> v[i]))
     else:
-        for i in range(blocks):
-            for j in range(LANES):
-                r[j] = <real> (
-                    gamma * diagonal[LANES * i + j] * <double> (d[LANES * i + j] + a * <real> v[LANES * i + j]))
-            for j in range(LANES):
-                d[LANES * i + j] = r[j]
-            for j in range(LANES):
-                lane[j] += <double> r[j] * <double> v[LANES * i + j]
-    sums[0] = fold(lane)
+        for i in range(n):
+            d[i] = <real> (scale * diagonal[i] * <double> (d[i] + a * <real> v[i]))
+    sums[0] = dot_stored(<const real*> d, v, n)
 
 
 cdef hot finish(
@@ -206,27 +195,13 @@ cdef hot finish(
 ) noexcept nogil:
     """d += k v; sums: d'g, d'd. The last turn of the recursion."""
     cdef real* d = b[0] + offset
-    cdef const real* g = b[1] + offset
     cdef const stored* v = h[0] + offset
     cdef real a = <real> k[0]
-    cdef double[LANES] slope
-    cdef double[LANES] square
-    cdef real[LANES] r
-    cdef Py_ssize_t blocks = n // LANES
-    cdef Py_ssize_t i, j
-    for j in range(LANES):
-        slope[j] = 0
-        square[j] = 0
-    for i in range(blocks):
-        for j in range(LANES):
-            r[j] = d[LANES * i + j] + a * <real> v[LANES * i + j]
-        for j in range(LANES):
-            d[LANES * i + j] = r[j]
-        for j in range(LANES):
-            slope[j] += <double> r[j] * <double> g[LANES * i + j]
-            square[j] += <double> r[j] * <double> r[j]
-    sums[0] = fold(slope)
-    sums[1] = fold(square)
+    cdef Py_ssize_t i
+    for i in range(n):
+        d[i] = d[i] + a * <real> v[i]
+    sums[0] = dot_lanes(<const real*> d, <const real*> b[1] + offset, n)
+    sums[1] = dot_lanes(<const real*> d, <const real*> d, n)
 
 
 cdef hot descend(
@@ -255,17 +230,10 @@ cdef hot walk(
     cdef const real* x = b[1] + offset
     cdef const real* d = b[2] + offset
     cdef real step = <real> k[0]
-    cdef real[LANES] r
-    cdef Py_ssize_t blocks = n // LANES
-    cdef Py_ssize_t i, j
-    cdef int changed = 0
-    for i in range(blocks):
-        for j in range(LANES):
-            r[j] = x[LANES * i + j] + step * d[LANES * i + j]
-            changed |= r[j] != x[LANES * i + j]
-        for j in range(LANES):
-            x2[LANES * i + j] = r[j]
-    sums[TOP] = changed
+    cdef Py_ssize_t i
+    for i in range(n):
+        x2[i] = x[i] + step * d[i]
+    sums[TOP] = memcmp(x2, x, n * sizeof(real)) != 0
 
 
 cdef hot survey(
@@ -294,32 +262,14 @@ cdef hot differ(
     cdef const real* g2 = b[3] + offset
     cdef stored* s = h[0] + offset
     cdef stored* y = h[1] + offset
-    cdef double[LANES] sy
-    cdef double[LANES] yy
-    cdef double[LANES] ss
-    cdef stored[LANES] u
-    cdef stored[LANES] v
-    cdef Py_ssize_t blocks = n // LANES
-    cdef Py_ssize_t i, j
-    for j in range(LANES):
-        sy[j] = 0
-        yy[j] = 0
-        ss[j] = 0
-    for i in range(blocks):
-        for j in range(LANES):
-            u[j] = <stored> (x2[LANES * i + j] - x[LANES * i + j])
-            v[j] = <stored> (g2[LANES * i + j] - g[LANES * i + j])
-        for j in range(LANES):
-            s[LANES * i + j] = u[j]
-        for j in range(LANES):
-            y[LANES * i + j] = v[j]
-        for j in range(LANES):
-            sy[j] += <double> u[j] * <double> v[j]
-            yy[j] += <double> v[j] * <double> v[j]
-            ss[j] += <double> u[j] * <double> u[j]
-    sums[0] = fold(sy)
-    sums[1] = fold(yy)
-    sums[2] = fold(ss)
+    cdef Py_ssize_t i
+    for i in range(n):
+        s[i] = <stored> (x2[i] - x[i])
+    for i in range(n):
+        y[i] = <stored> (g2[i] - g[i])
+    sums[0] = dot_lanes(<const stored*> s, <const stored*> y, n)
+    sums[1] = dot_lanes(<const stored*> y, <const stored*> y, n)
+    sums[2] = dot_lanes(<const stored*> s, <const stored*> s, n)
 
 
 cdef hot cross(
@@ -337,19 +287,14 @@ cdef hot foretell(
     cdef const stored* s = h[0] + offset
     cdef const stored* y = h[1] + offset
     cdef const double* diagonal = <const double*> b[0] + offset
-    cdef double[LANES] ydy
-    cdef double[LANES] sds
-    cdef Py_ssize_t blocks = n // LANES
-    cdef Py_ssize_t i, j
-    for j in range(LANES):
-        ydy[j] = 0
-        sds[j] = 0
-    for i in range(blocks):
-        for j in range(LANES):
-            ydy[j] += <double> y[LANES * i + j] * <double> y[LANES * i + j] * diagonal[LANES * i + j]
-            sds[j] += <double> s[LANES * i + j] * <double> s[LANES * i + j] / diagonal[LANES * i + j]
-    sums[0] = fold(ydy)
-    sums[1] = fold(sds)
+    cdef double[CHUNK] term
+    cdef Py_ssize_t i
+    for i in range(n):
+        term[i] = <double> y[i] * <double> y[i] * diagonal[i]
+    sums[0] = sum_lanes(<const double*> term, n)
+    for i in range(n):
+        term[i] = <double> s[i] * <double> s[i] / diagonal[i]
+    sums[1] = sum_lanes(<const double*> term, n)
 
 
 cdef hot learn(
@@ -361,34 +306,21 @@ cdef hot learn(
     cdef double* diagonal = <double*> b[2] + offset
     cdef const stored* s = h[0] + offset
     cdef const stored* y = h[1] + offset
-    cdef double[LANES] lane
+    cdef double[CHUNK] square
     cdef double floor_p = k[0]
     cdef double floor_q = k[1]
     cdef double rho = k[2]
     cdef double keep = k[3]
-    cdef double[LANES] square
-    cdef double[LANES] u
-    cdef double[LANES] v
-    cdef double[LANES] w
-    cdef Py_ssize_t blocks = n // LANES
-    cdef Py_ssize_t i, j
-    for j in range(LANES):
-        lane[j] = 0
-    for i in range(blocks):
-        for j in range(LANES):
-            square[j] = <double> y[LANES * i + j] * <double> y[LANES * i + j]
-            u[j] = keep * p[LANES * i + j] + rho * (<double> s[LANES * i + j] * <double> s[LANES * i + j])
-            v[j] = keep * q[LANES * i + j] + rho * square[j]
-            w[j] = sqrt((u[j] + floor_p) / (v[j] + floor_q))
-        for j in range(LANES):
-            p[LANES * i + j] = u[j]
-        for j in range(LANES):
-            q[LANES * i + j] = v[j]
-        for j in range(LANES):
-            diagonal[LANES * i + j] = w[j]
-        for j in range(LANES):
-            lane[j] += square[j] * w[j]
-    sums[0] = fold(lane)
+    cdef Py_ssize_t i
+    for i in range(n):
+        p[i] = keep * p[i] + rho * (<double> s[i] * <double> s[i])
+    for i in range(n):
+        square[i] = <double> y[i] * <double> y[i]
+    for i in range(n):
+        q[i] = keep * q[i] + rho * square[i]
+    for i in range(n):
+        diagonal[i] = sqrt((p[i] + floor_p) / (q[i] + floor_q))
+    sums[0] = dot_lanes(<const double*> square, <const double*> diagonal, n)
 
 
 cdef hot conjugate(
