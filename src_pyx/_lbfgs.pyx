@@ -180,9 +180,8 @@ cdef void direct(lbfgs_t* s) noexcept nogil:
     cdef void* d = vector(s, DIRECTION)
     cdef void* g = vector(s, s.here.g)
     cdef double* alpha = s.rho + s.slots
-    cdef double product
     cdef Py_ssize_t slot = before(s, s.head)
-    cdef Py_ssize_t i
+    cdef Py_ssize_t _i
     begin_pass(s, &p)
     if s.count == 0:
         stage = then(&p, s.kernels.descend)
@@ -192,7 +191,7 @@ cdef void direct(lbfgs_t* s) noexcept nogil:
         stage = then(&p, s.kernels.reverse)
         stage.b[0], stage.b[1], stage.h[0] = d, g, step_of(s, slot)
         run(&p, s.threads)
-        for i in range(s.count - 1):
+        for _i in range(s.count - 1):
             alpha[slot] = s.rho[slot] * stage.sums[0]
             stage.kernel = s.kernels.turn
             stage.h[0], stage.h[1] = change_of(s, slot), step_of(s, before(s, slot))
@@ -205,7 +204,7 @@ cdef void direct(lbfgs_t* s) noexcept nogil:
         stage.k[0], stage.k[1] = -alpha[slot], s.scale if s.scaled else s.gamma
         run(&p, s.threads)
         stage.kernel = s.kernels.turn
-        for i in range(s.count - 1):
+        for _i in range(s.count - 1):
             stage.h[0], stage.h[1] = step_of(s, slot), change_of(s, after(s, slot))
             stage.k[0] = alpha[slot] - s.rho[slot] * stage.sums[0]
             run(&p, s.threads)
