@@ -95,7 +95,7 @@ ctypedef struct lbfgs_t:
     Py_ssize_t maxls
     Py_ssize_t still  # iterations without progress
     Py_ssize_t far  # iterations in a row that went as far as a step may
-    Py_ssize_t failures  # searches in a row without success
+    Py_ssize_t lessons  # pairs that D has been learned from
     double gtol
     double ftol
     double init_step  # 0: chosen by the gradient
@@ -318,7 +318,7 @@ cdef void learn_pair(lbfgs_t* s) noexcept nogil:
     cdef stage_t* crossed = NULL
     cdef stage_t* foretold = NULL
     cdef Py_ssize_t former = before(s, s.head)
-    cdef double sy, yy, ss, a, b, news
+    cdef double sy, yy, ss, a, b, keep
     begin_pass(s, &p)
     stage = then(&p, s.kernels.differ)
     stage.b[0], stage.b[1] = vector(s, s.here.x), vector(s, s.trial.x)
@@ -341,17 +341,19 @@ cdef void learn_pair(lbfgs_t* s) noexcept nogil:
     stage = NULL
     if s.diagonal:
         if not s.learned:
-            s.doubt = s.mean_p = s.mean_q = 0
+            s.doubt = s.mean_p = s.mean_q = s.lessons = 0
         else:
-            news = log(foretold.sums[0] / yy) + log(foretold.sums[1] / ss)
-            s.doubt = .8 * s.doubt + .2 * news
-        s.mean_p = .9 * s.mean_p + ss / sy / s.n
-        s.mean_q = .9 * s.mean_q + yy / sy / s.n
+            s.doubt = .8 * s.doubt + .2 * (log(foretold.sums[0] / yy) + log(foretold.sums[1] / ss))
+        # A mean over ten pairs at first, then over all: in a long run a D that goes on changing costs conjugacy.
+        keep = max(.9, s.lessons / (s.lessons + 1.0)) if s.lessons else 0
+        s.lessons += 1
+        s.mean_p = keep * s.mean_p + ss / sy / s.n
+        s.mean_q = keep * s.mean_q + yy / sy / s.n
         stage = then(&p, s.kernels.learn)
         stage.b[0], stage.b[1], stage.b[2] = s.scaling, s.scaling + s.stride, s.scaling + 2 * s.stride
         stage.h[0], stage.h[1] = step_of(s, s.head), change_of(s, s.head)
         stage.k[0], stage.k[1], stage.k[2] = 1e-6 * s.mean_p, 1e-6 * s.mean_q, 1 / sy
-        stage.k[3] = .9 if s.learned else 0
+        stage.k[3] = keep
     s.rho[s.head] = 1 / sy
     if crossed != NULL:
         a, b = s.rho[former] * crossed.sums[1], s.rho[former] * crossed.sums[0]
@@ -375,6 +377,10 @@ cdef void learn_pair(lbfgs_t* s) noexcept nogil:
     s.count = min(s.count + 1, s.slots - 1)
 
 
+cdef inline bint spent_by_rounding(const lbfgs_t* s) noexcept nogil:
+    """Whether the decrease that the model foretells, half of g'Hg, is lost in the rounding of f."""
+    return -s.slope <= 1e3 * s.eps * fabs(s.here.f)
+
 cdef reason_t judge(lbfgs_t* s, bint found) noexcept nogil:
     """Whether to stop after an iteration, and why."""
     cdef double f = s.here.f
@@ -393,7 +399,7 @@ cdef reason_t judge(lbfgs_t* s, bint found) noexcept nogil:
     else:
         s.still += 1
         if s.still >= PATIENCE:
-            return STALLED
+            return PRECISION if spent_by_rounding(s) else STALLED
 
     s.window_gnorm = min(s.window_gnorm, gnorm)
     if s.nit % WINDOW == 0:
@@ -403,7 +409,7 @@ cdef reason_t judge(lbfgs_t* s, bint found) noexcept nogil:
         s.window_gnorm = INFINITY
         s.window_f = f
         if spent:
-            return PRECISION
+            return PRECISION if spent_by_rounding(s) else STALLED
     return MAXITER if s.nit >= s.maxiter else RUNNING
 
 
