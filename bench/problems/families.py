@@ -44,8 +44,8 @@ def chain(size):
 ALL = slice(None)
 
 
-def sum_of(*elements, squared=False):
-    """f(x) = sum of all entries of all elements, and its gradient.
+def sum_of(*elements, constant=0, squared=False):
+    """f(x) = `constant` + sum of all entries of all elements, and its gradient.
 
     An element is written (index, ..., function): the function takes the parts x[index], ... and returns
     its entries, an array or a number, followed by their derivatives by each part. An index is a slice or
@@ -53,7 +53,7 @@ def sum_of(*elements, squared=False):
     """
 
     def fun(x):
-        f, g = np.zeros((), x.dtype), np.zeros_like(x)
+        f, g = constant, np.zeros_like(x)
         for *indices, element in elements:
             value, *slopes = element(*(x[index] for index in indices))
             weight = 2 * value if squared else np.ones_like(value)
@@ -70,9 +70,9 @@ def sum_of(*elements, squared=False):
     return fun
 
 
-def sum_of_squares(*elements):
-    """Likewise the sum of their squares."""
-    return sum_of(*elements, squared=True)
+def sum_of_squares(*elements, constant=0):
+    """Likewise `constant` + the sum of their squares."""
+    return sum_of(*elements, constant=constant, squared=True)
 
 
 def least_squares(model):

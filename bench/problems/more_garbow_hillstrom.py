@@ -149,16 +149,21 @@ def powell_singular():
     return _powell_singular(), [3, -1, 0, 1]
 
 
+def wood_function(a, b, c, d, constant=0):
+    return sum_of_squares(
+        (a, b, lambda a, b: (10 * (b - a**2), -20 * a, 10)),
+        (a, lambda a: (1 - a, -1)),
+        (c, d, lambda c, d: (sqrt(90) * (d - c**2), -2 * sqrt(90) * c, sqrt(90))),
+        (c, lambda c: (1 - c, -1)),
+        (b, d, lambda b, d: (sqrt(10) * (b + d - 2), sqrt(10), sqrt(10))),
+        (b, d, lambda b, d: ((b - d) / sqrt(10), 1 / sqrt(10), -1 / sqrt(10))),
+        constant=constant,
+    )
+
+
 @_number(14, 0.0)
 def wood():
-    return sum_of_squares(
-        (0, 1, lambda a, b: (10 * (b - a**2), -20 * a, 10)),
-        (0, lambda a: (1 - a, -1)),
-        (2, 3, lambda c, d: (sqrt(90) * (d - c**2), -2 * sqrt(90) * c, sqrt(90))),
-        (2, lambda c: (1 - c, -1)),
-        (1, 3, lambda b, d: (sqrt(10) * (b + d - 2), sqrt(10), sqrt(10))),
-        (1, 3, lambda b, d: ((b - d) / sqrt(10), 1 / sqrt(10), -1 / sqrt(10))),
-    ), [-3, -1, -3, -1]
+    return wood_function(0, 1, 2, 3), [-3, -1, -3, -1]
 
 
 @_number(15, 3.07505603849e-4)

@@ -1,7 +1,7 @@
-"""Smooth problems without constraints: the classical set of sums of squares, and families that scale."""
+"""Smooth problems without constraints: the classical set, small classics, and families that scale."""
 
-from problems import more_garbow_hillstrom
+from problems import classics, more_garbow_hillstrom, scalable
 
 
 def problems():
-    return more_garbow_hillstrom.problems()
+    return [problem for family in (more_garbow_hillstrom, classics, scalable) for problem in family.problems()]
