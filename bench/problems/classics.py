@@ -40,7 +40,7 @@ def branin():
     return sum_of((0, 1, element)), [2.5, 7.5]
 
 
-@_family(None, CUTE)
+@_family(0.19978661367769956, CUTE)
 def cliff():
     def element(x, y):
         e = 20 * exp(20 * (x - y))
@@ -165,7 +165,7 @@ def himmelblau():
     ), [1, 1]
 
 
-@_family(None, CUTE)
+@_family(-1.0000000624999923, CUTE)
 def maratosb():
     def element(x, y):
         r = x**2 + y**2 - 1
@@ -181,7 +181,7 @@ def matyas():
     ), [5, -5]
 
 
-@_family(None, CUTE)
+@_family(-0.0401, CUTE)
 def mexhat():
     def element(x, y):
         d, v = x - 1, y - x**2
@@ -198,7 +198,7 @@ def sisser():
     ), [1, 0.1]
 
 
-@_family(None, SURJANOVIC)
+@_family(-1.0316284534898776, SURJANOVIC)
 def six_hump_camel():
     return sum_of(
         (0, lambda x: ((4 - 2.1 * x**2 + x**4 / 3) * x**2, 8 * x - 8.4 * x**3 + 2 * x**5)),
@@ -215,7 +215,7 @@ def three_hump_camel():
     ), [0.5, 1]
 
 
-@_family(None, "Zettl (1970)")
+@_family(-0.0037912372204688977, "Zettl (1970)")
 def zettl():
     def element(x, y):
         q = x**2 + y**2 - 2 * x
