@@ -44,6 +44,11 @@ def chain(size):
 ALL = slice(None)
 
 
+def one_to(n):
+    """1, 2, ..., n."""
+    return np.arange(1, n + 1)
+
+
 def sum_of(*elements, constant=0, squared=False):
     """f(x) = `constant` + sum of all entries of all elements, and its gradient.
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy import exp, sqrt
 
-from problems.families import blocks, chain, collection, least_squares, sum_of_squares
+from problems.families import blocks, chain, collection, least_squares, one_to, sum_of_squares
 
 _family, problems = collection()
 
@@ -279,7 +279,7 @@ def penalty_1(n):
         excess = np.sum(x**2) - 0.25
         return (1e-5 * np.sum((x - 1) ** 2) + excess**2).item(), 2e-5 * (x - 1) + 4 * excess * x
 
-    return fun, np.arange(1, n + 1)
+    return fun, one_to(n)
 
 
 @_number(24, {4: 9.376293007355442e-6, 10: 2.9366053745674594e-4, 100: 97096.083954688})
@@ -309,7 +309,7 @@ def penalty_2(n):
 
 @_number(25, {10: 0.0, 100: 0.0})
 def variably_dimensioned(n):
-    i = np.arange(1, n + 1)
+    i = one_to(n)
 
     def fun(x):
         s = i @ (x - 1)
@@ -320,7 +320,7 @@ def variably_dimensioned(n):
 
 @_number(26, {10: 0.0, 100: 0.0, 1000: 0.0})
 def trigonometric(n):
-    i = np.arange(1, n + 1)
+    i = one_to(n)
 
     def model(x):
         c, s = np.cos(x), np.sin(x)
@@ -351,7 +351,7 @@ def brown_almost_linear(n):
 @_number(28, {10: 0.0, 100: 0.0, 1000: 0.0})
 def discrete_boundary_value(n):
     h = 1 / (n + 1)
-    t = h * np.arange(1, n + 1)
+    t = h * one_to(n)
 
     def model(x):
         y = x + t + 1
@@ -373,7 +373,7 @@ def discrete_boundary_value(n):
 @_number(29, {10: 0.0, 100: 0.0, 1000: 0.0})
 def discrete_integral_equation(n):
     h = 1 / (n + 1)
-    t = h * np.arange(1, n + 1)
+    t = h * one_to(n)
 
     def upto(a):
         return np.cumsum(a)
@@ -456,20 +456,20 @@ def _rank_one(rows, columns):
 
 @_number(33, {n: n * (n - 1) / (2 * (2 * n + 1)) for n in (10, 100)})
 def linear_rank_1(n):
-    i = np.arange(1, n + 1)
+    i = one_to(n)
     return _rank_one(i, i)
 
 
 @_number(34, {n: (n**2 + 3 * n - 6) / (2 * (2 * n - 3)) for n in (10, 100)})
 def linear_rank_1_with_zeros(n):
-    i = np.arange(1, n + 1)
+    i = one_to(n)
     inner = (i > 1) & (i < n)
     return _rank_one((i - 1) * inner, i * inner)
 
 
 @_number(35, {7: 0.0, 8: 3.51687372567792e-3, 9: 0.0, 10: 4.772713696375342e-3, 20: 4.572955186867832e-3})
 def chebyquad(n):
-    k = np.arange(1, n + 1)
+    k = one_to(n)
     integral = np.where(k % 2 == 0, -1 / np.maximum(k**2 - 1, 1), 0.0)
 
     def model(x):

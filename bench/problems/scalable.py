@@ -3,21 +3,16 @@
 import numpy as np
 from numpy import cos, exp, pi, sin, sqrt
 
-from problems.families import ALL, blocks, chain, collection, least_squares, sum_of, sum_of_squares
+from problems.families import ALL, blocks, chain, collection, least_squares, one_to, sum_of, sum_of_squares
 from problems.more_garbow_hillstrom import wood_function
 
 _family, problems = collection()
 
-ANDREI = "Andrei, An unconstrained optimization test functions collection (2008)"
 CUTE = "Bongartz, Conn, Gould and Toint, CUTE (1995)"
 LUKSAN = "Lukšan, Matonoha and Vlček, Modified CUTE problems for sparse unconstrained optimization (2010)"
 TOINT = "Toint, Test problems for partially separable optimization (1983)"
 SURJANOVIC = "Surjanovic and Bingham, Virtual library of simulation experiments (2013)"
 PAIRS_OF_PAIRS = [slice(0, -2, 2), slice(1, -2, 2), slice(2, None, 2), slice(3, None, 2)]  # x1..x4, x3..x6, x5..x8
-
-
-def _from_one(n):
-    return np.arange(1, n + 1)
 
 
 @_family({100: 0.0, 1000: 0.0}, CUTE)
@@ -64,7 +59,7 @@ def chainwoo(n):
 
 @_family({50: 0.0, 500: 0.0}, LUKSAN)
 def chnrsnbm(n):
-    a = 4 * (sin(_from_one(n)[1:]) + 1.5)
+    a = 4 * (sin(one_to(n)[1:]) + 1.5)
     return sum_of_squares(
         (*chain(2), lambda x, y: (a * (x - y**2), a, -2 * a * y)), (slice(1, None), lambda y: (1 - y, -1))
     ), np.full(n, -1)
@@ -115,19 +110,13 @@ def curly10(n):
         slope = 4 * q**3 - 40 * q - 0.1
         return np.sum(q * (q * (q**2 - 20) - 0.1)).item(), _window_sums(slope[::-1], 11)[::-1].copy()
 
-    return fun, 1e-4 * _from_one(n) / (n + 1)
-
-
-@_family({n: n * (n + 1) / 2 - np.sum(_from_one(n) * np.log(_from_one(n))).item() for n in (100,)}, ANDREI)
-def diagonal_1(n):
-    i = _from_one(n)
-    return sum_of((ALL, lambda x: (exp(x) - i * x, exp(x) - i))), np.full(n, 1 / n)
+    return fun, 1e-4 * one_to(n) / (n + 1)
 
 
 def _dixmaan(power, b, c, d):
     def build(n):
         m = n // 3
-        ratio = (_from_one(n) / n) ** power
+        ratio = (one_to(n) / n) ** power
 
         def coupled(x, y):
             z = y + y**2
@@ -162,7 +151,7 @@ def dixon3dq(n):
 
 @_family({10: 0.0, 100: 0.0}, SURJANOVIC)
 def dixon_price(n):
-    root = sqrt(_from_one(n)[1:])
+    root = sqrt(one_to(n)[1:])
     return sum_of_squares(
         (0, lambda x: (x - 1, 1)), (*chain(2), lambda x, y: (root * (2 * y**2 - x), -root, 4 * root * y))
     ), np.ones(n)
@@ -207,80 +196,10 @@ def engval1(n):
 
 @_family({50: 37.729902896605445, 500: 396.5377203823987}, LUKSAN)
 def errinrsm(n):
-    a = 16 * (sin(_from_one(n)[1:]) + 1.5) ** 2
+    a = 16 * (sin(one_to(n)[1:]) + 1.5) ** 2
     return sum_of_squares(
         (*chain(2), lambda x, y: (x - a * y**2, 1, -2 * a * y)), (slice(1, None), lambda y: (1 - y, -1))
     ), np.full(n, -1)
-
-
-@_family({100: 0.0, 1000: 0.0}, ANDREI)
-def extended_bd1(n):
-    odd, even = blocks(2)
-    return sum_of_squares(
-        (odd, even, lambda x, y: (x**2 + y - 2, 2 * x, 1)), (odd, even, lambda x, y: (exp(x - 1) - y, exp(x - 1), -1))
-    ), np.full(n, 0.1)
-
-
-@_family({100: 0.0, 1000: 0.0}, ANDREI)
-def extended_beale(n):
-    odd, even = blocks(2)
-    return sum_of_squares(
-        (odd, even, lambda x, y: (1.5 - x * (1 - y), y - 1, x)),
-        (odd, even, lambda x, y: (2.25 - x * (1 - y**2), y**2 - 1, 2 * x * y)),
-        (odd, even, lambda x, y: (2.625 - x * (1 - y**3), y**3 - 1, 3 * x * y**2)),
-    ), np.tile([1, 0.8], n // 2)
-
-
-@_family({n: 0.19978661367769956 * n / 2 for n in (100, 1000)}, ANDREI)
-def extended_cliff(n):
-    def cliff(x, y):
-        e = 20 * exp(20 * (x - y))
-        return ((x - 3) / 100) ** 2 - (x - y) + e / 20, (x - 3) / 5000 - 1 + e, 1 - e
-
-    return sum_of((*blocks(2), cliff)), np.tile([0, -1], n // 2)
-
-
-@_family({100: 0.0, 1000: 0.0}, ANDREI)
-def extended_himmelblau(n):
-    odd, even = blocks(2)
-    return sum_of_squares(
-        (odd, even, lambda x, y: (x**2 + y - 11, 2 * x, 1)), (odd, even, lambda x, y: (x + y**2 - 7, 1, 2 * y))
-    ), np.ones(n)
-
-
-@_family({n: -1.0006242206967408 * n / 2 for n in (100, 1000)}, ANDREI)
-def extended_maratos(n):
-    def maratos(x, y):
-        r = x**2 + y**2 - 1
-        return x + 100 * r**2, 1 + 400 * x * r, 400 * y * r
-
-    return sum_of((*blocks(2), maratos)), np.tile([1.1, 0.1], n // 2)
-
-
-@_family({n: 0.7731990564929237 * n / 2 for n in (100, 1000)}, ANDREI)
-def extended_psc1(n):
-    def squared_cosine(x, y):
-        q = x**2 + y**2 + x * y
-        return q**2 + sin(x) ** 2 + cos(y) ** 2, 2 * q * (2 * x + y) + sin(2 * x), 2 * q * (2 * y + x) - sin(2 * y)
-
-    return sum_of((*blocks(2), squared_cosine)), np.tile([3, 0.1], n // 2)
-
-
-@_family({100: 0.0, 1000: 0.0}, ANDREI)
-def extended_tridiagonal_1(n):
-    odd, even = blocks(2)
-    return sum_of_squares(
-        (odd, even, lambda x, y: (x + y - 3, 1, 1)),
-        (odd, even, lambda x, y: ((x - y + 1) ** 2, 2 * (x - y + 1), -2 * (x - y + 1))),
-    ), np.full(n, 2)
-
-
-@_family({100: 0.0, 1000: 0.0}, ANDREI)
-def extended_white_holst(n):
-    odd, even = blocks(2)
-    return sum_of_squares(
-        (odd, even, lambda x, y: (10 * (y - x**3), -30 * x**2, 10)), (odd, lambda x: (1 - x, -1))
-    ), np.tile([-1.2, 1], n // 2)
 
 
 @_family({10: 0.0, 100: 0.0}, TOINT)
@@ -309,7 +228,7 @@ def fletcbv2(n):
         g[-1] -= 1
         return f - (h**2 * np.sum(2 * x + cos(x)) + x[-1]).item(), g
 
-    return fun, h * _from_one(n)
+    return fun, h * one_to(n)
 
 
 @_family({10: 0.0, 100: 0.0, 1000: 0.0}, CUTE)
@@ -323,14 +242,6 @@ def freuroth(n):
         (*chain(2), lambda x, y: (-13 + x + ((5 - y) * y - 2) * y, 1, (10 - 3 * y) * y - 2)),
         (*chain(2), lambda x, y: (-29 + x + ((y + 1) * y - 14) * y, 1, (3 * y + 2) * y - 14)),
     ), np.array([0.5, -2, *np.zeros(n - 2)])
-
-
-@_family({10: 7.211216703291515, 100: 97.2103074859909}, ANDREI)
-def generalized_tridiagonal_1(n):
-    return sum_of_squares(
-        (*chain(2), lambda x, y: (x + y - 3, 1, 1)),
-        (*chain(2), lambda x, y: ((x - y + 1) ** 2, 2 * (x - y + 1), -2 * (x - y + 1))),
-    ), np.full(n, 2)
 
 
 @_family({10: 0.0, 100: 0.0}, CUTE)
@@ -348,12 +259,12 @@ def genrose(n):
         (*chain(2), lambda x, y: (100 * (y - x**2) ** 2, -400 * x * (y - x**2), 200 * (y - x**2))),
         (slice(1, None), lambda y: ((y - 1) ** 2, 2 * (y - 1))),
         constant=1,
-    ), _from_one(n) / (n + 1)
+    ), one_to(n) / (n + 1)
 
 
 @_family({10: 0.0}, SURJANOVIC)
 def griewank(n):
-    root = sqrt(_from_one(n))
+    root = sqrt(one_to(n))
 
     def fun(x):
         c = cos(x / root)
@@ -366,14 +277,8 @@ def griewank(n):
     return fun, np.full(n, 2)
 
 
-@_family({n: np.sum(sqrt(_from_one(n)) * (1 - np.log(_from_one(n)) / 2)).item() for n in (100, 1000)}, ANDREI)
-def hager(n):
-    root = sqrt(_from_one(n))
-    return sum_of((ALL, lambda x: (exp(x) - root * x, exp(x) - root))), np.ones(n)
-
-
 def _hilbert(n, shift, start):
-    i = _from_one(n)
+    i = one_to(n)
     matrix = 1 / (i[:, None] + i - 1) + shift * np.eye(n)
 
     def fun(x):
@@ -421,7 +326,7 @@ def liarwhd(n):
 
 @_family({20: 0.0, 50: 0.0}, "Gheri and Mancino, A significant example to test methods (1971)")
 def mancino(n):
-    i = _from_one(n)
+    i = one_to(n)
     ratio = i[:, None] / i
     others = 1 - np.eye(n)
 
@@ -442,7 +347,7 @@ def mancino(n):
 def msqrtals(n):
     """The square root of a matrix, squared."""
     p = int(sqrt(n))
-    waves = sin(_from_one(n) ** 2.0)
+    waves = sin(one_to(n) ** 2.0)
     root = waves.reshape(p, p).copy()
     root[2, 0] = 0
     square = root @ root
@@ -461,8 +366,8 @@ def msqrtals(n):
 
 @_family({100: 196.68014911042604, 1000: 1676.0112104915074}, LUKSAN)
 def ncb20b(n):
-    weight = 10 / _from_one(n - 19)
-    count = np.minimum(np.minimum(_from_one(n), _from_one(n)[::-1]), min(20, n - 19))
+    weight = 10 / one_to(n - 19)
+    count = np.minimum(np.minimum(one_to(n), one_to(n)[::-1]), min(20, n - 19))
 
     def fun(x):
         s = _window_sums(x / (1 + x**2), 20)[: n - 19]
@@ -483,18 +388,18 @@ def _noncvx(n, second, third):
         slope = 2 * s - 4 * sin(s)
         return s**2 + 4 * cos(s), slope, slope, slope
 
-    return sum_of((ALL, second % n, third % n, well)), _from_one(n)
+    return sum_of((ALL, second % n, third % n, well)), one_to(n)
 
 
 @_family({n: NONCVX * n for n in (100, 1000)}, CUTE)
 def noncvxu2(n):
-    i = _from_one(n)
+    i = one_to(n)
     return _noncvx(n, 3 * i - 2, 7 * i - 3)
 
 
 @_family({n: NONCVX * n for n in (100, 1000)}, CUTE)
 def noncvxun(n):
-    i = _from_one(n)
+    i = one_to(n)
     return _noncvx(n, 2 * i - 1, 3 * i - 1)
 
 
@@ -518,20 +423,9 @@ def nondquar(n):
     ), np.tile([1, -1], n // 2)
 
 
-@_family({100: 0.0, 1000: 0.0}, ANDREI)
-def perturbed_quadratic(n):
-    i = _from_one(n)
-
-    def fun(x):
-        s = np.sum(x)
-        return (np.sum(i * x**2) + s**2 / 100).item(), 2 * i * x + s / 50
-
-    return fun, np.full(n, 0.5)
-
-
 @_family({10: 0.0, 100: 0.0}, CUTE)
 def power(n):
-    i = _from_one(n)
+    i = one_to(n)
 
     def fun(x):
         s = np.sum(i * x**2)
@@ -542,7 +436,7 @@ def power(n):
 
 @_family({25: 0.0, 100: 0.0, 1000: 0.0}, CUTE)
 def quartc(n):
-    i = _from_one(n)
+    i = one_to(n)
     return sum_of((ALL, lambda x: (((x - i) ** 2) ** 2, 4 * (x - i) ** 2 * (x - i)))), np.full(n, 2)
 
 
@@ -551,17 +445,6 @@ def rastrigin(n):
     return sum_of((ALL, lambda x: (10 + x**2 - 10 * cos(2 * pi * x), 2 * x + 20 * pi * sin(2 * pi * x)))), np.full(
         n, 0.2
     )
-
-
-@_family({n: n * (n + 1) / 20 for n in (100, 1000)}, ANDREI)
-def raydan_1(n):
-    i = _from_one(n) / 10
-    return sum_of((ALL, lambda x: (i * (exp(x) - x), i * (exp(x) - 1)))), np.ones(n)
-
-
-@_family({100: 100.0, 1000: 1000.0}, ANDREI)
-def raydan_2(n):
-    return sum_of((ALL, lambda x: (exp(x) - x, exp(x) - 1))), np.ones(n)
 
 
 @_family({n: -3.0 * (n - 2) for n in (3, 100, 1000)}, "Schmidt and Vetters (1970)")
@@ -586,7 +469,7 @@ def sensors(n):
         in_a, in_b, in_d = 4 * s**3 * c, 2 * s * c * (c**2 - s**2), 3 * s**2 * c**2 - s**4
         return (2 * (d**2 - a * b)).item(), 4 * d * in_d - 2 * (b * in_a + a * in_b)
 
-    return fun, _from_one(n) / n
+    return fun, one_to(n) / n
 
 
 @_family({10: 0.0, 100: 0.0, 1000: 0.0}, CUTE)
@@ -600,7 +483,7 @@ def sinquad(n):
 
 def _sparse(n, scale, outer, slope):
     """The sum of `scale` i (h(x_i) + h(x_2i) + h(x_3i) + h(x_5i) + h(x_7i) + h(x_11i))^2, indices modulo n."""
-    i = _from_one(n)
+    i = one_to(n)
     indices = np.concatenate([(k * i - 1) % n for k in (1, 2, 3, 5, 7, 11)])
     weight = scale * i
 
@@ -630,7 +513,7 @@ def styblinski_tang(n):
 
 @_family({1000: 0.0}, CUTE)
 def testquad(n):
-    i = _from_one(n)
+    i = one_to(n)
     return sum_of((ALL, lambda x: (i * x**2, 2 * i * x))), np.ones(n)
 
 
@@ -660,7 +543,7 @@ def trid(n):
 
 @_family({10: 0.0, 100: 0.0, 1000: 0.0}, TOINT)
 def tridia(n):
-    root = sqrt(_from_one(n)[1:])
+    root = sqrt(one_to(n)[1:])
     return sum_of_squares(
         (0, lambda x: (x - 1, 1)), (*chain(2), lambda x, y: (root * (2 * y - x), -root, 2 * root))
     ), np.ones(n)
@@ -673,7 +556,7 @@ def woods(n):
 
 @_family({10: 0.0, 50: 0.0}, SURJANOVIC)
 def zakharov(n):
-    i = _from_one(n) / 2
+    i = one_to(n) / 2
 
     def fun(x):
         s = np.sum(i * x)
