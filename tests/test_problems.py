@@ -178,7 +178,7 @@ def found(name):
     problem = PROBLEMS[name]
     low = np.full(problem.n, -np.inf) if problem.low is None else problem.low
     high = np.full(problem.n, np.inf) if problem.high is None else problem.high
-    options = {"maxiter": 3000, "maxfun": 3000, "ftol": 0, "gtol": 1e-8}
+    options = {"maxiter": 1000, "maxfun": 1000, "ftol": 0, "gtol": 1e-8}
     return scipy.optimize.minimize(
         problem.fun, problem.x0, jac=True, method="L-BFGS-B", bounds=np.column_stack([low, high]), options=options
     ).fun
@@ -186,7 +186,7 @@ def found(name):
 
 @every_problem
 def test_no_value_is_less_than_the_best(problem):
-    if problem.best is not None:
+    if problem.best is not None:  # sums of a thousand terms that cancel may lose six digits
         assert found(problem.name) >= problem.best - 1e-9 * max(1e-3, abs(problem.best))
 
 

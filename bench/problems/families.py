@@ -23,9 +23,12 @@ def collection():
         found = []
         for build, best, source in rows:
             name = build.__name__.upper()
-            built = {f"{name}-{n}": (*build(n), f) for n, f in best.items()} if isinstance(best, dict) else None
-            for label, (fun, x0, f) in (built or {name: (*build(), best)}).items():
-                found.append(Problem(label, np.errstate(all="ignore")(fun), np.array(x0, dtype=float), f, source))
+            cases = best.items() if isinstance(best, dict) else [(None, best)]
+            for n, least in cases:
+                fun, x0 = build() if n is None else build(n)
+                quiet = np.errstate(all="ignore")(fun)  # solvers try points where values overflow
+                label = name if n is None else f"{name}-{n}"
+                found.append(Problem(label, quiet, np.array(x0, dtype=float), least, source))
         return found
 
     return family, problems
