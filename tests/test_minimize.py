@@ -315,10 +315,10 @@ def test_every_way_to_stop_has_its_status(reason, status, fun, x0, options):
 
 
 def test_every_way_to_stop_has_its_sentence():
-    from fastopt.minimize import _ENDINGS
+    from fastopt.minimize.outcome import ENDINGS
 
-    assert tuple(_ENDINGS) == REASONS
-    sentences = [message for _, message in _ENDINGS.values()]
+    assert tuple(ENDINGS) == REASONS
+    sentences = [message for _, message in ENDINGS.values()]
     assert len(set(sentences)) == len(sentences)
 
 

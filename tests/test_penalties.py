@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import fastopt as fo
-from fastopt.minimize import _ENDINGS
+from fastopt.minimize.outcome import ENDINGS
 
 GROUPS = np.array([5, -2, 5, 7, -2, 7, 7, 5])
 ALPHA = np.array([0.0, 0.5, 1.0, 2.0, 0.25, 0.0, 3.0, 0.125])
@@ -833,7 +833,7 @@ def test_every_way_to_stop_has_its_status(reason, fun, x0, options):
     for penalty in (None, fo.L1(0)):
         fit = fo.minimize(fun, x0, jac=True, method="fista", penalty=penalty, options=options)
         assert fit.reason == reason
-        assert fit.status == _ENDINGS[reason][0]
+        assert fit.status == ENDINGS[reason][0]
         assert fit.success == (fit.status == 0)
         f, g = fun(fit.x)
         assert np.array_equal(fit.fun, f, equal_nan=True) or np.isnan(fit.x).any()
