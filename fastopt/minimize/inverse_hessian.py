@@ -36,8 +36,14 @@ class InverseHessian(LbfgsInvHessProduct):  # type: ignore[misc]
     """
 
     def __init__(self, sk: NDArray[Any], yk: NDArray[Any], h0: ArrayLike) -> None:
-        super().__init__(np.asarray(sk, dtype=np.float64), np.asarray(yk, dtype=np.float64))
-        self.h0 = np.asarray(h0, dtype=np.float64)
+        LinearOperator.__init__(self, np.float64, (sk.shape[1], sk.shape[1]))
+        self.sk, self.yk, self.h0 = (np.asarray(a, dtype=np.float64) for a in (sk, yk, h0))
+        self.n_corrs = len(sk)
+
+    @cached_property
+    def rho(self) -> Matrix:
+        """1 / s'y of each pair."""
+        return np.asarray(1 / np.einsum("ij,ij->i", self.sk, self.yk))
 
     def _product(self, x: Any, m: int) -> Matrix:
         """H x by the two-loop recursion, H after the first m pairs; x of shape (n,) or (n, k)."""
