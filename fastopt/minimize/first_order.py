@@ -81,7 +81,8 @@ class FirstOrder:
         self.optimizer = cls(self._x, **settings)
         self.nit = self.nfev = 0
         self.reason = "running"
-        self.step, self.gnorm = 0.0, math.inf  # the rate of the last step, and the largest component that may fall
+        self.step, self.gnorm = 0.0, math.inf  # the rate that led here, and the largest component that may fall
+        self._rate = 0.0  # that leads to the next point
         self._asked, self._averaging = self._x, False
         self._here = self._best = (self._x.copy(), math.nan, np.full_like(self._x, np.nan))
 
@@ -98,6 +99,7 @@ class FirstOrder:
         if self.l1 is not None:
             f += self.l1.value(x)
         self._here = (x, f, g)
+        self.step = self._rate
         self.nfev += 1
         self.nit = self.nfev - 1 - self._averaging
         slope = g if self.l1 is None else pseudo_gradient(x, g, self.l1.alpha)
@@ -147,7 +149,7 @@ class FirstOrder:
         if self._averaging or (self.nfev == self.maxfun - 1 and self._average()):
             return
         rate = self.optimizer.param_groups[0]["lr"]
-        self.step = float(rate(self.nit) if callable(rate) else rate)
+        self._rate = float(rate(self.nit) if callable(rate) else rate)
         self.optimizer.step([slope])
         if self.l1 is not None:
             across = self._x * np.where(x != 0, x, -slope) <= 0
