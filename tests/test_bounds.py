@@ -89,7 +89,12 @@ def test_single_precision_stays_within_limits_it_cannot_hold():
         assert (inside >= low).all() and (inside <= high).all()
 
 
-METHODS = {"fista": {}, "adam": {"lr": 0.05, "maxiter": 3000}, "sgd": {"lr": 5e-4, "momentum": 0.9}, "rprop": {}}
+METHODS = {
+    "fista": {},
+    "adam": {"lr": 0.05, "maxiter": 3000},
+    "sgd": {"lr": 5e-4, "momentum": 0.9},
+    "rprop": {"maxiter": 5000},
+}
 
 
 def visited(seen):

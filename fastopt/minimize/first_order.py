@@ -103,8 +103,10 @@ class FirstOrder:
         self.nfev += 1
         self.nit = self.nfev - 1 - self._averaging
         slope = g if self.l1 is None else pseudo_gradient(x, g, self.l1.alpha)
-        self.gnorm = _largest(x, slope, self.bounds)
-        finite = math.isfinite(f) and bool(np.isfinite(g).all())
+        self.gnorm = largest = _largest(g)
+        if self.l1 is not None or self.bounds is not None:
+            self.gnorm = _largest(slope if self.bounds is None else _allowed(x, slope, self.bounds))
+        finite = math.isfinite(f) and math.isfinite(largest)
         if self.nfev == 1 or (finite and not f >= self._best[1]):
             self._best = self._here
         self.reason = self._judge(former, finite)
@@ -166,12 +168,15 @@ def pseudo_gradient(x: Vector, g: Vector, weights: Any) -> Vector:
     return slope
 
 
-def _largest(x: Vector, slope: Vector, bounds: Limits | None) -> float:
-    """The largest component of the slope that the bounds let x follow, up to where they end."""
+def _largest(slope: Vector) -> float:
+    return float(np.max(np.abs(slope), initial=0))
+
+
+def _allowed(x: Vector, slope: Vector, bounds: Limits) -> Vector:
+    """How far the bounds let x follow the slope, each component for itself."""
     with np.errstate(all="ignore"):
-        if bounds is not None:
-            slope = np.clip(-slope, bounds[0] - x, bounds[1] - x)
-        return float(np.max(np.abs(slope), initial=0))
+        step: Vector = np.clip(-slope, bounds[0] - x, bounds[1] - x)
+    return step
 
 
 def _copied(point: tuple[Vector, float, Vector]) -> tuple[Vector, float, Vector]:

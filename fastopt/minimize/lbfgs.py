@@ -228,7 +228,7 @@ def lbfgs(
     """L-BFGS as a SciPy method: ``scipy.optimize.minimize(fun, x0, jac=True, method=lbfgs)``.
 
     Parameters and result are those of `minimize`. As SciPy asks of its methods, what is not known
-    here (hess, hessp, options of other solvers) is ignored.
+    here (hess, hessp, options of other solvers) is ignored; options are keywords of its own too.
 
     Raises
     ------

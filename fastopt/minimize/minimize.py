@@ -37,7 +37,7 @@ def minimize(
     l1: ArrayLike | None = None,
     penalty: Penalty | None = None,
 ) -> OptimizeResult:
-    """Minimize a smooth function of many variables, or its sum with a penalty.
+    """Minimize a smooth function of many variables, perhaps within bounds, or its sum with a penalty.
 
     Parameters
     ----------
@@ -47,42 +47,50 @@ def minimize(
         Starting point; never written to. float32 is kept, all else becomes float64.
     args : tuple, optional
         Further arguments of `fun` and `jac`.
-    method : {"lbfgs", "fista"}, optional
-        The solver: L-BFGS, or FISTA, accelerated proximal gradient descent, which takes any penalty. None is "lbfgs",
-        or "fista" if the penalty is not smooth.
+    method : str or optimizer class, optional
+        "lbfgs", see `LBFGSMinimizer`; "fista", accelerated proximal gradient descent, which takes any penalty; or any
+        optimizer of `fastopt.optim` that takes a dense gradient, by its name in lower case, such as "adam", or as the
+        class itself. None is "lbfgs", or "fista" if the penalty is not smooth.
     jac : callable, bool or {"2-point", "3-point", "cs"}, optional
-        The gradient ``jac(x, *args)``, or True if `fun` returns it; else finite differences.
-    bounds, l1 : optional
-        Must not restrict anything for now.
+        The gradient ``jac(x, *args)``, or True if `fun` returns it; else finite differences, taken within the bounds.
+    bounds : sequence of (low, high), ndarray of shape (n, 2), or scipy.optimize.Bounds, optional
+        None and infinity are no bound. `fun` is never called outside of them; x0 is projected. They must not restrict
+        anything with "lbfgs" for now.
     tol : float, optional
         Short for ``options={"gtol": tol, "ftol": 0}``: success means that the gradient is small.
     callback : callable, optional
-        Called after each iteration as ``callback(x)``, or, if `intermediate_result` is its only
-        parameter, with an OptimizeResult by that name. It ends the run by raising StopIteration.
+        Called after each iteration as ``callback(x)``; if `intermediate_result` is its only parameter, with an
+        OptimizeResult by that name, of x, fun, jac, nit, nfev, grad_norm and step; or with both, if it needs two. It
+        ends the run by raising StopIteration or returning True.
     options : dict, optional
-        The options of `LBFGSMinimizer`: maxcor, gtol, ftol, maxiter, maxfun, maxls; eps and
-        finite_diff_rel_step, the absolute and relative step of finite differences, whose calls
-        of `fun` count towards maxfun. disp and iprint are accepted and do nothing. "fista" has no
-        maxcor and maxls, its gtol is for ``(x - prox(x - s g)) / s`` with its step s, but at most 1,
-        and its ftol is off (0) by default.
+        Of all methods: gtol, ftol, maxiter, maxfun; history, True for a record of all iterations;
+        finite_diff_rel_step, the relative step of finite differences, whose calls of `fun` count towards maxfun;
+        disp and iprint, which do nothing.
+        Of "lbfgs": those of `LBFGSMinimizer`, and eps, the absolute step of finite differences. Of "fista": eps; its
+        gtol is for ``(x - prox(x - s g)) / s`` with its step s, but at most 1. Of optimizers: those of the class, of
+        which lr may be a schedule ``t -> rate``; maxiter is 10000; their gtol is for the gradient.
+    l1 : float or array_like, optional
+        Weights of ``sum l1 |x|``, which is added to `fun`, one for all or one for each variable. Zeros are exact. Must
+        be zero with "lbfgs" for now.
     penalty : Penalty, optional
         Added to `fun`. "fista" sees it by its prox, so that zeros and constraints are exact: a
         start outside of a constraint is projected, and `fun` is called outside of it, but the
-        answer is within.
+        answer is within. All others take smooth ones only.
 
     Returns
     -------
     scipy.optimize.OptimizeResult
         x, fun and jac at the best point evaluated: where f is lowest, but where the gradient is
-        within gtol if that is how the run ended. status is 0 (converged), 1 (out of budget), 2
-        or more (failed) or 99 (callback); message says it in a sentence, reason in a word.
-        hess_inv is a linear operator, of "lbfgs". nfev, njev and nit count. fun includes the penalty; jac too
-        with "lbfgs", while with "fista" it is the gradient of `fun` alone.
+        within gtol if that is how the run ended. success says whether it did, or whether rounding hides any further
+        decrease; status is SciPy's code, message a sentence, reason a word. nfev, njev and nit count. fun
+        includes l1 and penalty; jac is the gradient of `fun`, with a smooth penalty but for "fista".
+        hess_inv, of "lbfgs", is a linear operator with diag, todense, solve and inverse. history is a dict of arrays
+        fun, grad_norm, step and nfev, of one entry for the start and one for each iteration.
 
     Raises
     ------
     ValueError, TypeError
-        For an unknown method or option, a value out of range, a gradient of the wrong shape, a
+        For an unknown method or option, a value out of range, a gradient of the wrong shape, bounds, weights or a
         penalty that the method or x0 does not fit.
 
     See Also
@@ -101,7 +109,7 @@ def minimize(
     ...     return ((x - 3) ** 2).sum(), 2 * (x - 3)
     >>> fo.minimize(fun, [0.0, 0.0], jac=True).x
     array([3., 3.])
-    >>> fo.minimize(fun, [0.0, 0.0], jac=True, penalty=fo.Box(high=[1, 2])).x
+    >>> fo.minimize(fun, [0.0, 0.0], jac=True, method="fista", bounds=[(None, 1), (None, 2)]).x
     array([1., 2.])
     """
     if penalty is not None and not isinstance(penalty, Penalty):

@@ -8,7 +8,6 @@ from typing import Any
 
 from fastopt.minimize.evaluation import Differences, Evaluator
 
-
 NUMBERS = (int, float, Real)  # of which the last alone would be slow
 
 
