@@ -64,6 +64,7 @@ cdef enum reason_t:
     UNBOUNDED
     STOPPED
 
+PADDING = <int> LANES
 REASONS = ("running", "gradient", "decrease", "maxiter", "maxfun", "linesearch", "precision", "stalled", "nonfinite",
            "unbounded", "stopped")
 
@@ -252,7 +253,7 @@ cdef void open_search(lbfgs_t* s) noexcept nogil:
         forget_scaling(s)
         direct(s)
     if not descends(s):
-        s.reason = PRECISION if s.slope == 0 else LINESEARCH
+        s.reason = STALLED if s.slope == 0 else LINESEARCH  # the square of so small a gradient is 0
         return
     search_start(
         &s.search, s.here.f, s.slope, 1 if s.count else first_step(s), 1e10,
