@@ -131,14 +131,6 @@ def test_steps_decrease_f_enough_and_curve_upward_or_meet_the_strong_wolfe_condi
         assert curves or abs(g2 @ s) <= 0.9 * abs(g @ s) * (1 + 1e-12)
 
 
-def test_most_iterations_take_one_evaluation():
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((200, 40)) + 2 * rng.standard_normal((200, 1))
-    result = minimize(logistic, np.zeros(40), (X, np.sign(X[:, 0])), jac=True, tol=1e-6)
-    assert result.success
-    assert result.nfev <= 1.1 * result.nit
-
-
 @pytest.mark.parametrize("maxfun", [1, 2, 5, 9, 14, 30, 33])
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_answer_is_the_lowest_point_evaluated(name, maxfun):
@@ -209,9 +201,8 @@ def test_failed_search_without_a_lower_trial_drops_the_pairs():
         ("maxfun", 1, rosenbrock, [-1.2, 1.0], {"maxfun": 3}),
         ("unbounded", 6, downhill, [0.0, 0.0], {"maxfun": 100}),
         ("unbounded", 6, lambda x: (-float(x @ x), -2 * x), [1.0, 2.0], {"maxfun": 100}),
-        ("unbounded", 6, lambda x: (-float(np.cosh(x).sum()), -np.sinh(x)), [1.0, 2.0], {"maxfun": 500}),
         ("linesearch", 2, uphill_gradient, [1.0, 2.0], {}),
-        ("precision", 3, lambda x: (quadratic(x)[0] + 1e3, quadratic(x)[1]), np.zeros(30), {"gtol": 0}),
+        ("precision", 3, lambda x: (rosenbrock(x)[0] + 1e3, rosenbrock(x)[1]), np.zeros(30), {"gtol": 0}),
         ("stalled", 4, sway, np.arange(1.0, 11.0), {"ftol": 0}),
         ("nonfinite", 5, lambda x: (np.nan, 0 * x), [1.0], {}),
         ("nonfinite", 5, lambda x: (np.inf, x), [1.0], {}),
