@@ -81,7 +81,10 @@ def test_copies_and_shapes():
 @pytest.mark.parametrize("diagonal", [False, True])
 def test_newest_pair_is_satisfied_after_the_memory_has_wrapped(diagonal):
     result = minimize(
-        rosenbrock, np.tile([-1.2, 1.0], 15), jac=True, tol=0,
+        rosenbrock,
+        np.tile([-1.2, 1.0], 15),
+        jac=True,
+        tol=0,
         options={"maxcor": 7, "maxiter": 40, "conjugate": False, "diagonal": diagonal},
     )
     H = result.hess_inv

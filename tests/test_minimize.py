@@ -20,6 +20,7 @@ from objectives import (
     uphill_gradient,
 )
 
+import fastopt as fo
 from fastopt._lbfgs import REASONS
 from fastopt.minimize import LBFGSMinimizer, minimize
 from fastopt.minimize.outcome import ENDINGS
@@ -252,7 +253,9 @@ def test_maxiter_is_exact():
 
 
 def test_kinks_end_in_a_failure_not_in_a_success():
-    result = minimize(lambda x: (float(abs(x).sum()), np.where(x > 0, 1.0, -1.0)), [1.0, np.pi], jac=True, options={"ftol": 0})
+    result = minimize(
+        lambda x: (float(abs(x).sum()), np.where(x > 0, 1.0, -1.0)), [1.0, np.pi], jac=True, options={"ftol": 0}
+    )
     assert result.reason in ("linesearch", "precision")
     assert result.fun < 1e-6
 
@@ -454,3 +457,37 @@ def test_differences_stay_out_of_the_domain():
 
     assert np.allclose(minimize(fun, [1.0, 2.0]).x, 1 / 50, rtol=0, atol=1e-5)
     assert minimize(fun, [-1.0, 2.0]).reason == "nonfinite"
+
+
+def test_threads_change_no_bit():
+    """Sums are joined in the order of the chunks, whoever has formed them."""
+    x0 = np.tile([-1.2, 1.0], 40_000)
+    runs = []
+    before = fo.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            fo.set_num_threads(threads)
+            runs.append(minimize(rosenbrock, x0, jac=True, options={"maxiter": 15}))
+    finally:
+        fo.set_num_threads(before)
+    assert runs[0].nit == 15
+    assert len({run.x.tobytes() for run in runs}) == 1
+
+
+@pytest.mark.parametrize(
+    "options", [{"diagonal": False}, {"conjugate": False}, {"history_dtype": "float32"}, {"maxcor": 2}]
+)
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_minimum_does_not_depend_on_the_way_there(name, options):
+    fun, x0 = PROBLEMS[name]
+    ours, whole = (minimize(fun, x0, jac=True, tol=1e-8, options=o) for o in (options, {}))
+    assert ours.success and whole.success
+    # As above: a gradient within 1e-8 and a least curvature above 0.1.
+    assert abs(ours.fun - whole.fun) <= 1e-13 * max(1, abs(whole.fun))
+
+
+def test_first_trial_is_where_it_is_asked_for():
+    m = LBFGSMinimizer([3.0, -4.0], init_step=0.125)
+    m.tell(*quadratic(m.ask(), 2.0))
+    g = quadratic(np.array([3.0, -4.0]), 2.0)[1]
+    assert np.array_equal(m.ask(), [3.0, -4.0] - 0.125 * g)

@@ -61,7 +61,9 @@ ENDINGS = {
     "precision": Ending(
         3, True, "Converged as far as rounding allows: it hides any further decrease of f; gtol is not met."
     ),
-    "stalled": Ending(4, False, "Stopped: f does not change any more, though its gradient says that it should; gtol is not met."),
+    "stalled": Ending(
+        4, False, "Stopped: f no longer changes, though its gradient says that it should; gtol is not met."
+    ),
     "nonfinite": Ending(5, False, "Failed: f or its gradient is not finite at x0."),
     "unbounded": Ending(6, False, "Failed: f seems to be unbounded below: it fell without end along a direction."),
     "stopped": Ending(99, False, "`callback` raised `StopIteration`."),
