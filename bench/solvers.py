@@ -15,11 +15,15 @@ Set OPENBLAS_NUM_THREADS=1. For experiments of one's own there are `measure` and
     run.solved, run.stationary, run.f, run.nfev
 """
 
+import sys
 import warnings
 from collections.abc import Callable
 from fnmatch import fnmatch
 from functools import partial
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
 from itertools import product
+from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
@@ -44,6 +48,7 @@ class Solver(NamedTuple):
     name: str
     run: Callable
     bounded: bool = False
+    largest: float = np.inf  # n, for the sake of time
 
 
 class Run(NamedTuple):
@@ -112,7 +117,7 @@ class Judge:
 
 
 def measure(solver, problem, start, budget=BUDGET):
-    """Race `solver` from `start`: a Run, or None where it does not know bounds."""
+    """Race `solver` from `start`: a Run, or None where it is not for this problem."""
     judge = Judge(problem, budget)
     begin = perf_counter()
     if not _end(solver, judge, start, TIGHT)[0]:
@@ -122,7 +127,7 @@ def measure(solver, problem, start, budget=BUDGET):
 
 
 def finish(solver, problem, start, budget=BUDGET):
-    """Run `solver` to its own end: whether what it returns is solved, or None where it does not know bounds."""
+    """Run `solver` to its own end: whether what it returns is solved, or None where it is not for this problem."""
     judge = Judge(problem, budget + 100, race=False)  # who minds maxfun, minds it with a line search to spare
     known, x = _end(solver, judge, start, USUAL, budget)
     return known and x is not None and judge.is_solved(x) if known else None
@@ -130,7 +135,7 @@ def finish(solver, problem, start, budget=BUDGET):
 
 def _end(solver, judge, start, gtol, budget=10**6):
     """Whether the solver can do this problem, and the x that it returns, None if it had to be stopped or gave up."""
-    if judge.bounded and not solver.bounded:
+    if (judge.bounded and not solver.bounded) or start.size > solver.largest:
         return False, None
     bounds = scipy.optimize.Bounds(judge.low, judge.high) if judge.bounded else None
     with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
@@ -176,8 +181,17 @@ def _torch(fun, x0, bounds, gtol, budget):  # noqa: ARG001
     return x0
 
 
+def _find(package):
+    """The spec of a package, or None; not that of a script beside this one, as bench/lbfgs.py would be for PyLBFGS."""
+    here = Path(__file__).resolve().parent
+    return PathFinder.find_spec(package, [path for path in sys.path if Path(path).resolve() != here])
+
+
 def _pylbfgs(fun, x0, bounds, gtol, budget):  # noqa: ARG001
-    import lbfgs
+    lbfgs = sys.modules.get("lbfgs")
+    if lbfgs is None:
+        lbfgs = sys.modules["lbfgs"] = module_from_spec(_find("lbfgs"))
+        lbfgs.__spec__.loader.exec_module(lbfgs)
 
     def write(x, g):
         f, g[:] = fun(x)
@@ -196,13 +210,14 @@ SOLVERS = {
     for solver in (
         Solver("fastopt", _fastopt, True),
         Solver(REFERENCE, partial(_scipy, method="L-BFGS-B", maxcor=10), True),
-        Solver("SciPy BFGS", partial(_scipy, method="BFGS")),
+        Solver("SciPy BFGS", partial(_scipy, method="BFGS"), largest=200),
         Solver("SciPy CG", partial(_scipy, method="CG")),
         Solver("SciPy TNC", partial(_scipy, method="TNC"), True),
         Solver("torch LBFGS", _torch),
         Solver("PyLBFGS", _pylbfgs),
     )
 }
+NEEDS = {"torch LBFGS": "torch", "PyLBFGS": "lbfgs"}
 ABLATION = {
     "whole": {},
     "no diagonal": {"diagonal": False},
@@ -212,14 +227,6 @@ ABLATION = {
     "m=20": {"maxcor": 20},
     "m=100": {"maxcor": 100},
 }
-
-
-def _installed(solver):
-    try:
-        __import__({"torch LBFGS": "torch", "PyLBFGS": "lbfgs"}.get(solver.name, "scipy"))
-    except ImportError:
-        return False
-    return True
 
 
 def ratios(runs, solver, reference=REFERENCE):
@@ -331,7 +338,7 @@ def _draw(picture, profiles):
 
 def run(kinds=KINDS, solvers=None, only="*", ablation=False, picture=None):
     """Evaluations that solvers take on published test problems, and how many they solve."""
-    contestants = [solver for solver in SOLVERS.values() if _installed(solver)]
+    contestants = [solver for name, solver in SOLVERS.items() if _find(NEEDS.get(name, "scipy"))]
     if ablation:
         variants = [Solver(name, partial(_fastopt, **options), True) for name, options in ABLATION.items()]
         contestants = [*variants, SOLVERS[REFERENCE]]
