@@ -163,6 +163,7 @@ def _scipy(fun, x0, bounds, gtol, budget, method, **options):
 def _torch(fun, x0, bounds, gtol, budget):  # noqa: ARG001
     import torch
 
+    torch.set_num_threads(1)
     x = torch.from_numpy(x0).requires_grad_()
 
     def closure():
@@ -193,16 +194,25 @@ def _pylbfgs(fun, x0, bounds, gtol, budget):  # noqa: ARG001
         lbfgs = sys.modules["lbfgs"] = module_from_spec(_find("lbfgs"))
         lbfgs.__spec__.loader.exec_module(lbfgs)
 
-    def write(x, g):
-        f, g[:] = fun(x)
+    stopped = False
+
+    def write(x, g):  # must not raise: where the run has to stop, the point is made to look like a minimum
+        nonlocal stopped
+        try:
+            f, g[:] = fun(x)
+        except Stop:
+            stopped, f, g[:] = True, -1e300, 0
         return f
 
     optimizer = lbfgs.LBFGS()
     optimizer.epsilon, optimizer.max_iterations = gtol, budget
     try:
-        return optimizer.minimize(write, x0)
+        x = optimizer.minimize(write, x0)
     except lbfgs.LBFGSError:
-        return None
+        x = None
+    if stopped:
+        raise Stop
+    return x
 
 
 SOLVERS = {
@@ -217,6 +227,7 @@ SOLVERS = {
         Solver("PyLBFGS", _pylbfgs),
     )
 }
+USUALLY = "fastopt,SciPy L-BFGS-B"
 NEEDS = {"torch LBFGS": "torch", "PyLBFGS": "lbfgs"}
 ABLATION = {
     "whole": {},
@@ -336,14 +347,14 @@ def _draw(picture, profiles):
     figure.savefig(picture, dpi=120)
 
 
-def run(kinds=KINDS, solvers=None, only="*", ablation=False, picture=None):
+def run(kinds=KINDS, solvers=USUALLY, only="*", ablation=False, picture=None):
     """Evaluations that solvers take on published test problems, and how many they solve."""
     contestants = [solver for name, solver in SOLVERS.items() if _find(NEEDS.get(name, "scipy"))]
     if ablation:
         variants = [Solver(name, partial(_fastopt, **options), True) for name, options in ABLATION.items()]
         contestants = [*variants, SOLVERS[REFERENCE]]
-    if solvers:
-        contestants = [solver for solver in contestants if solver.name in solvers]
+    elif solvers != "all":
+        contestants = [solver for solver in contestants if solver.name in solvers.split(",")]
     profiles = {}
     for kind in kinds:
         chosen = [problem for problem in problems(kind) if fnmatch(problem.name, only)]
@@ -364,7 +375,9 @@ def run(kinds=KINDS, solvers=None, only="*", ablation=False, picture=None):
 if __name__ == "__main__":
     options = parser(run.__doc__)
     options.add_argument("--kind", dest="kinds", nargs="+", choices=KINDS, default=KINDS, help="all by default")
-    options.add_argument("--solvers", type=lambda names: names.split(","), help="names, by commas; all by default")
+    options.add_argument(
+        "--solvers", default=USUALLY, help=f"by commas: {', '.join(SOLVERS)}; or all; default: %(default)s"
+    )
     options.add_argument("--only", default="*", metavar="PATTERN", help="problems whose name fits, such as 'HS*'")
     options.add_argument("--ablation", action="store_true", help="fastopt without this or that part, instead of peers")
     options.add_argument("--picture", metavar="FILE", help="draw the performance profiles")
