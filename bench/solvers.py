@@ -4,7 +4,7 @@ Every problem is run from its start and from two perturbed ones, by each solver 
 which ends at the first evaluated point that is solved, and a run to the end with gtol=1e-6, for what the solver
 returns. A point is stationary if ||P(x - g) - x||inf <= 1e-5 max(1, |f|), with P the projection on the bounds, and
 solved if moreover f <= best + 1e-6 max(1, |best|). A run has arrived where it first is solved, or, if it never is,
-where it first is stationary.
+where it first is stationary with f as near to the least f of that run.
 
 Set OPENBLAS_NUM_THREADS=1. For experiments of one's own there are `measure` and `finish`:
 
@@ -52,7 +52,7 @@ class Solver(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What a race gave: evaluations until solved and stationary, or None, f on arrival, counts and seconds."""
+    """What a race gave: evaluations until solved and until stationary at its least f, or None; f on arrival."""
 
     solved: int | None
     stationary: int | None
@@ -78,42 +78,56 @@ class Judge:
         self.bounded = problem.low is not None or problem.high is not None
         self.low = -np.inf if problem.low is None else problem.low
         self.high = np.inf if problem.high is None else problem.high
-        self.goal = np.inf if problem.best is None else problem.best + 1e-6 * max(1, abs(problem.best))
+        self.goal = np.inf if problem.best is None else _within(problem.best)
         self.nfev = self.outside = 0
-        self.solved = self.stationary = None
-        self.f = np.nan
         self.seconds = 0.0
+        self.solved = None
+        self.least = np.inf
+        self.still = []  # (evaluation, f) of the stationary points
 
     def is_stationary(self, x, f, g):
         pull = np.clip(x - g, self.low, self.high) - x if self.bounded else g
         return bool(abs(f) < np.inf and abs(pull).max() <= 1e-5 * max(1, abs(f)))
 
-    def is_solved(self, x):
-        f, g = self.problem.fun(x)
-        return f <= self.goal and self.is_stationary(x, f, g) and not self.is_outside(x)
-
     def is_outside(self, x):
         return self.bounded and bool(np.any(x < self.low) or np.any(x > self.high))
 
+    def is_solved(self, x):
+        f, g = self.problem.fun(x)
+        return f <= self.goal and not self.is_outside(x) and self.is_stationary(x, f, g)
+
     def __call__(self, x):
         begin = perf_counter()
-        self.nfev += 1
-        if self.nfev > self.budget:
+        if self.nfev == self.budget:
             raise Stop
+        self.nfev += 1
         f, g = self.problem.fun(x)
-        if self.race:
+        if self.is_outside(x):
+            self.outside += 1
+        elif self.race:
             self.look(x, f, g)
-        self.outside += self.is_outside(x)
         self.seconds += perf_counter() - begin
+        if self.solved:
+            raise Stop
         return f, g
 
     def look(self, x, f, g):
-        if (f <= self.goal or self.stationary is None) and self.is_stationary(x, f, g):
-            if self.stationary is None:
-                self.stationary, self.f = self.nfev, f
+        self.least = min(self.least, f)
+        if self.is_stationary(x, f, g):
+            self.still.append((self.nfev, f))
             if f <= self.goal:
-                self.solved, self.f = self.nfev, f
-                raise Stop
+                self.solved = self.nfev
+
+    def verdict(self, overhead):
+        least = _within(self.least)
+        stationary, f = next(((nfev, f) for nfev, f in self.still if f <= least), (None, np.nan))
+        if self.solved:
+            f = self.still[-1][1]
+        return Run(self.solved, stationary, float(f), self.nfev, self.outside, overhead)
+
+
+def _within(f):
+    return f + 1e-6 * max(1, abs(f))
 
 
 def measure(solver, problem, start, budget=BUDGET):
@@ -122,8 +136,7 @@ def measure(solver, problem, start, budget=BUDGET):
     begin = perf_counter()
     if not _end(solver, judge, start, TIGHT)[0]:
         return None
-    overhead = (perf_counter() - begin - judge.seconds) / judge.nfev
-    return Run(judge.solved, judge.stationary, judge.f, min(judge.nfev, budget), judge.outside, overhead)
+    return judge.verdict((perf_counter() - begin - judge.seconds) / judge.nfev)
 
 
 def finish(solver, problem, start, budget=BUDGET):
@@ -245,7 +258,7 @@ def ratios(runs, solver, reference=REFERENCE):
     found = {}
     for (name, _), row in runs.items():
         a, b = row.get(solver), row.get(reference)
-        if a and b and a.arrived and b.arrived and abs(a.f - b.f) <= 1e-6 * max(1, abs(b.f)):
+        if a and b and a.arrived and b.arrived and max(a.f, b.f) <= _within(min(a.f, b.f)):
             found.setdefault(name, []).append(a.arrived / b.arrived)
     return found
 

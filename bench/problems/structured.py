@@ -67,7 +67,7 @@ def _domains():
         with np.errstate(invalid="ignore", divide="ignore"):
             return (50 * x - np.log(x)).sum(), 50 - 1 / x
 
-    slopes = np.logspace(-1, 2, 20)
+    slopes = np.logspace(-1, 1, 20)
 
     def root(x):
         with np.errstate(invalid="ignore", divide="ignore"):
