@@ -1,8 +1,8 @@
 """Published smooth test problems: each with gradient, start and least known value, written from its formulas.
 
-    from problems import problems
-    for problem in problems():
-        f, g = problem.fun(problem.x0)
+from problems import problems
+for problem in problems():
+    f, g = problem.fun(problem.x0)
 """
 
 from problems.problem import Problem

@@ -36,7 +36,13 @@ def problems():
 def _problem(name, fun, x0, best, source, low=-INF, high=INF):
     x0 = np.array(x0, float)
     low, high = (np.array(np.broadcast_to(bound, x0.shape), float) for bound in (low, high))
-    return Problem(name, fun, np.clip(x0, low, high), best, source, low, high)
+
+    def plain(x):  # outside of a domain f is NaN or infinite, without a warning
+        with np.errstate(all="ignore"):
+            f, g = fun(x)
+        return f.item(), g
+
+    return Problem(name, plain, np.clip(x0, low, high), float(best), source, low, high)
 
 
 def _squares(residuals):
@@ -358,9 +364,9 @@ def _small():
         x, y = x[::2], x[1::2]
         dx, dy = np.subtract.outer(x, x), np.subtract.outer(y, y)
         square = dx**2 + dy**2
-        np.fill_diagonal(square, INF)
+        np.fill_diagonal(square, 1)
         cubed = square**-1.5
-        return (square**-0.5).sum() / 2, -np.array([(cubed * dx).sum(1), (cubed * dy).sum(1)]).T.ravel()
+        return ((square**-0.5).sum() - x.size) / 2, -np.array([(cubed * dx).sum(1), (cubed * dy).sum(1)]).T.ravel()
 
     def pspdoc(x):
         u, v = x[1] - x[2], x[2] - x[3]

@@ -7,6 +7,7 @@ from scipy.special import expit
 
 from problems.problem import Problem
 
+BARRIER = "Fiacco, McCormick: Nonlinear Programming (1968), its barriers alone"
 BOYD = "Boyd, Vandenberghe: Convex Optimization (2004), random data"
 HASTIE = "Hastie, Tibshirani, Friedman: The Elements of Statistical Learning (2009), random data"
 LANGE = "Lange, Little, Taylor: Robust statistical modeling using the t distribution (1989), random data"
@@ -21,6 +22,15 @@ def problems():
     return [*_quadratics(), *_rosenbrocks(), *_domains(), *_classifiers(), *_regressions(), *_models()]
 
 
+def _problem(name, fun, x0, best, source):
+    def plain(x):  # outside of a domain f is NaN or infinite, without a warning
+        with np.errstate(all="ignore"):
+            f, g = fun(x)
+        return f.item(), g
+
+    return Problem(name, plain, x0, float(best), source)
+
+
 def _rotation(n, seed):
     return np.linalg.qr(np.random.default_rng(seed).normal(size=(n, n)))[0]
 
@@ -31,7 +41,7 @@ def _quadratics():
             g = hessian * (x - 1) if hessian.ndim == 1 else hessian @ (x - 1)
             return g @ (x - 1) / 2, g
 
-        return Problem(name, fun, np.zeros(len(hessian)), 0.0, NOCEDAL)
+        return _problem(name, fun, np.zeros(len(hessian)), 0.0, NOCEDAL)
 
     def rotated(n, decades):
         q = _rotation(n, decades)
@@ -55,7 +65,7 @@ def _rosenbrocks():
             slope[:-1] -= 400 * u * y[:-1] + 2 * v
             return 100 * (u @ u) + v @ v, slope @ q
 
-        return Problem(f"rosenbrock-rotated-{n}", fun, q.T @ np.zeros(n), 0.0, ROSENBROCK)
+        return _problem(f"rosenbrock-rotated-{n}", fun, q.T @ np.zeros(n), 0.0, ROSENBROCK)
 
     return [rotated(n) for n in (20, 50, 200)]
 
@@ -64,21 +74,19 @@ def _domains():
     """f is NaN or infinite outside of the domain."""
 
     def logarithm(x):
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return (50 * x - np.log(x)).sum(), 50 - 1 / x
+        return (50 * x - np.log(x)).sum(), 50 - 1 / x
 
     slopes = np.logspace(-1, 1, 20)
 
     def root(x):
-        with np.errstate(invalid="ignore", divide="ignore"):
-            roots = np.sqrt(x)
-            return (slopes * x - roots).sum(), slopes - 0.5 / roots
+        roots = np.sqrt(x)
+        return (slopes * x - roots).sum(), slopes - 0.5 / roots
 
     def center(a):
         def fun(x):
             slack = 1 - a @ x
             if np.any(slack <= 0):
-                return np.inf, np.full_like(x, np.nan)
+                return np.float64(np.inf), np.full_like(x, np.nan)
             return -np.log(slack).sum(), (1 / slack) @ a
 
         return fun
@@ -89,11 +97,11 @@ def _domains():
     boxed = np.vstack([halfspaces(1, 200, 100), np.eye(100), -np.eye(100)])
     cone = halfspaces(2, 100, 30) * np.logspace(-1, 1, 100)[:, None]
     return [
-        Problem("domain-logarithm-10", logarithm, np.ones(10), 10 * (1 + np.log(50)), BOYD),
-        Problem("domain-root-20", root, np.ones(20), -(0.25 / slopes).sum(), BOYD),
-        Problem("domain-center-50", center(halfspaces(0, 200, 50)), np.zeros(50), -31.52239159913, BOYD),
-        Problem("domain-center-boxed-100", center(boxed), np.zeros(100), -26.81766224546, BOYD),
-        Problem("domain-center-scaled-30", center(cone), np.zeros(30), -29.9772315185, BOYD),
+        _problem("domain-logarithm-10", logarithm, np.ones(10), 10 * (1 + np.log(50)), BARRIER),
+        _problem("domain-root-20", root, np.ones(20), -(0.25 / slopes).sum(), BARRIER),
+        _problem("domain-center-50", center(halfspaces(0, 200, 50)), np.zeros(50), -31.52239159913, BOYD),
+        _problem("domain-center-boxed-100", center(boxed), np.zeros(100), -26.81766224546, BOYD),
+        _problem("domain-center-scaled-30", center(cone), np.zeros(30), -29.9772315185, BOYD),
     ]
 
 
@@ -125,7 +133,7 @@ def _classifiers():
         rng = np.random.default_rng(seed)
         x = _correlated(rng, m, n, correlation)
         sign = np.where(x @ rng.normal(size=n) / np.sqrt(n) + 0.5 * rng.normal(size=m) > 0, 1, -1)
-        return Problem(f"logistic-{name}-{n}", _fit(x * scales, _logistic(sign), l2), np.zeros(n), best, MINKA)
+        return _problem(f"logistic-{name}-{n}", _fit(x * scales, _logistic(sign), l2), np.zeros(n), best, MINKA)
 
     def hinge(n, best):
         rng = np.random.default_rng(n)
@@ -136,7 +144,7 @@ def _classifiers():
             short = np.maximum(0, 1 - sign * z)
             return short**2, -2 * sign * short
 
-        return Problem(f"hinge-squared-{n}", _fit(x, loss, 1e-3), np.zeros(n), best, HASTIE)
+        return _problem(f"hinge-squared-{n}", _fit(x, loss, 1e-3), np.zeros(n), best, HASTIE)
 
     def softmax(correlation, n, classes, best):
         rng = np.random.default_rng(classes)
@@ -154,7 +162,7 @@ def _classifiers():
             return values, p
 
         fun = _fit(x, loss, 1e-3)
-        return Problem(f"softmax-{correlation}-{n * classes}", fun, np.zeros(n * classes), best, HASTIE)
+        return _problem(f"softmax-{correlation}-{n * classes}", fun, np.zeros(n * classes), best, HASTIE)
 
     return [
         logistic("correlated-0.9", 0, 500, 50, 0.9, 1e-4, 0.2335633471074),
@@ -179,7 +187,7 @@ def _regressions():
             rate = np.exp(z)
             return rate - y * z, rate - y
 
-        return Problem(f"poisson-{correlation}-{n}", _fit(x, loss, 0.0), np.zeros(n), best, HASTIE)
+        return _problem(f"poisson-{correlation}-{n}", _fit(x, loss, 0.0), np.zeros(n), best, HASTIE)
 
     def student(n, best):
         rng = np.random.default_rng(n)
@@ -190,7 +198,7 @@ def _regressions():
             r = z - y
             return 2 * np.log1p(r**2 / 3), 4 * r / (3 + r**2)
 
-        return Problem(f"student-{n}", _fit(x, loss, 0.0), np.zeros(n), best, LANGE)
+        return _problem(f"student-{n}", _fit(x, loss, 0.0), np.zeros(n), best, LANGE)
 
     def polynomial(n, best):
         t = np.linspace(-1, 1, 200)
@@ -200,7 +208,7 @@ def _regressions():
         def loss(z):
             return (z - y) ** 2 / 2, z - y
 
-        return Problem(f"polynomial-{n}", _fit(x, loss, 1e-6), np.zeros(n), best, HASTIE)
+        return _problem(f"polynomial-{n}", _fit(x, loss, 1e-6), np.zeros(n), best, HASTIE)
 
     def variation(n, best):
         rng = np.random.default_rng(n)
@@ -214,7 +222,7 @@ def _regressions():
             g[:-1] -= d / root
             return r @ r / 2 + root.sum(), g
 
-        return Problem(f"total-variation-{n}", fun, y, best, BOYD)
+        return _problem(f"total-variation-{n}", fun, y, best, BOYD)
 
     return [
         poisson(20, 0.0, 0.3742824668645),
@@ -244,7 +252,7 @@ def _models():
             g = np.concatenate([(x.T @ slope).ravel(), slope.sum(0), r @ h / 200, [r.sum() / 200]])
             return r @ r / 400 + 5e-4 * (w @ w), g + 1e-3 * w
 
-        return Problem(f"network-{ends[-1]}", fun, rng.normal(size=ends[-1]) / 2, best, HASTIE)
+        return _problem(f"network-{ends[-1]}", fun, rng.normal(size=ends[-1]) / 2, best, HASTIE)
 
     def factorization(rows, columns, rank, weight=1.0):
         """The best value follows from the singular values of the data (Srebro 2005)."""
@@ -261,7 +269,7 @@ def _models():
 
         best = (cut @ cut) / 2 + (weight * kept - weight**2 / 2).sum()
         n = (rows + columns) * rank
-        return Problem(f"factorization-{n}", fun, rng.normal(size=n) / 10, best, SREBRO)
+        return _problem(f"factorization-{n}", fun, rng.normal(size=n) / 10, best, SREBRO)
 
     return [
         network(2, 8, 0.01458949326982),
