@@ -345,8 +345,8 @@ cdef void learn_pair(lbfgs_t* s) noexcept nogil:
             s.doubt = s.mean_p = s.mean_q = s.lessons = 0
         else:
             s.doubt = .8 * s.doubt + .2 * (log(foretold.sums[0] / yy) + log(foretold.sums[1] / ss))
-        # A mean over ten pairs at first, then over all: in a long run a D that goes on changing costs conjugacy.
-        keep = max(.9, s.lessons / (s.lessons + 1.0)) if s.lessons else 0
+        # Over ten pairs at first, then over more and more: in a long run a D that goes on changing costs conjugacy.
+        keep = max(.9, s.lessons / (s.lessons + 2.0)) if s.lessons else 0
         s.lessons += 1
         s.mean_p = keep * s.mean_p + ss / sy / s.n
         s.mean_q = keep * s.mean_q + yy / sy / s.n

@@ -193,6 +193,12 @@ def test_failed_search_without_a_lower_trial_drops_the_pairs():
 # How it ends
 
 
+def regression(w):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((50, 5))
+    return logistic(w, X, np.sign(X @ np.ones(5) + rng.standard_normal(50)))
+
+
 @pytest.mark.parametrize(
     ("reason", "status", "fun", "x0", "options"),
     [
@@ -203,7 +209,7 @@ def test_failed_search_without_a_lower_trial_drops_the_pairs():
         ("unbounded", 6, downhill, [0.0, 0.0], {"maxfun": 100}),
         ("unbounded", 6, lambda x: (-float(x @ x), -2 * x), [1.0, 2.0], {"maxfun": 100}),
         ("linesearch", 2, uphill_gradient, [1.0, 2.0], {}),
-        ("precision", 3, lambda x: (rosenbrock(x)[0] + 1e3, rosenbrock(x)[1]), np.zeros(30), {"gtol": 0}),
+        ("precision", 3, regression, np.zeros(5), {"gtol": 0}),
         ("stalled", 4, sway, np.arange(1.0, 11.0), {"ftol": 0}),
         ("nonfinite", 5, lambda x: (np.nan, 0 * x), [1.0], {}),
         ("nonfinite", 5, lambda x: (np.inf, x), [1.0], {}),
@@ -256,7 +262,7 @@ def test_kinks_end_in_a_failure_not_in_a_success():
     result = minimize(
         lambda x: (float(abs(x).sum()), np.where(x > 0, 1.0, -1.0)), [1.0, np.pi], jac=True, options={"ftol": 0}
     )
-    assert result.reason in ("linesearch", "precision")
+    assert not result.success
     assert result.fun < 1e-6
 
 
