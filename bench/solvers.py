@@ -15,15 +15,12 @@ Set OPENBLAS_NUM_THREADS=1. For experiments of one's own there are `measure` and
     run.solved, run.stationary, run.f, run.nfev
 """
 
-import sys
 import warnings
 from collections.abc import Callable
 from fnmatch import fnmatch
 from functools import partial
-from importlib.machinery import PathFinder
-from importlib.util import module_from_spec
+from importlib.util import find_spec
 from itertools import product
-from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
@@ -195,17 +192,8 @@ def _torch(fun, x0, bounds, gtol, budget):  # noqa: ARG001
     return x0
 
 
-def _find(package):
-    """The spec of a package, or None; not that of a script beside this one, as bench/lbfgs.py would be for PyLBFGS."""
-    here = Path(__file__).resolve().parent
-    return PathFinder.find_spec(package, [path for path in sys.path if Path(path).resolve() != here])
-
-
 def _pylbfgs(fun, x0, bounds, gtol, budget):  # noqa: ARG001
-    lbfgs = sys.modules.get("lbfgs")
-    if lbfgs is None:
-        lbfgs = sys.modules["lbfgs"] = module_from_spec(_find("lbfgs"))
-        lbfgs.__spec__.loader.exec_module(lbfgs)
+    import lbfgs
 
     stopped = False
 
@@ -362,7 +350,7 @@ def _draw(picture, profiles):
 
 def run(kinds=KINDS, solvers=USUALLY, only="*", ablation=False, picture=None):
     """Evaluations that solvers take on published test problems, and how many they solve."""
-    contestants = [solver for name, solver in SOLVERS.items() if _find(NEEDS.get(name, "scipy"))]
+    contestants = [solver for name, solver in SOLVERS.items() if find_spec(NEEDS.get(name, "scipy"))]
     if ablation:
         variants = [Solver(name, partial(_fastopt, **options), True) for name, options in ABLATION.items()]
         contestants = [*variants, SOLVERS[REFERENCE]]
