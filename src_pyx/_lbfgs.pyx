@@ -76,12 +76,13 @@ cdef enum:
     WINDOW = 50  # iterations over which progress is judged
     PATIENCE = 50  # iterations without any
 
-# An evaluated point: the rows of its vectors, its value and the largest size of a gradient component.
+# An evaluated point: the rows of its vectors, its value, the largest size of a gradient component and the step to it.
 ctypedef struct place_t:
     Py_ssize_t x
     Py_ssize_t g
     double f
     double gnorm
+    double t
 
 ctypedef struct lbfgs_t:
     Py_ssize_t n
@@ -447,6 +448,7 @@ cdef void advance(lbfgs_t* s, void* g, double f) noexcept nogil:
     finite = isfinite(f) and isfinite(slope)
     s.nfev += 1
     s.trial.f = f
+    s.trial.t = s.search.t
     s.trial.gnorm = stage.sums[TOP]
     if s.nfev == 1:
         begin(s, finite)
@@ -499,9 +501,9 @@ cdef class LBFGSCore:
         self.s.search.xtol = .1
         self.s.search.guard = 1e-3
         self.s.former_window_gnorm = INFINITY
-        self.s.here = place_t(x=0, g=1, f=NAN, gnorm=INFINITY)
-        self.s.trial = place_t(x=2, g=3, f=INFINITY, gnorm=INFINITY)
-        self.s.best = place_t(x=4, g=5, f=INFINITY, gnorm=INFINITY)
+        self.s.here = place_t(x=0, g=1, f=NAN, gnorm=INFINITY, t=0)
+        self.s.trial = place_t(x=2, g=3, f=INFINITY, gnorm=INFINITY, t=0)
+        self.s.best = place_t(x=4, g=5, f=INFINITY, gnorm=INFINITY, t=0)
         self.s.reason = RUNNING
 
     cdef attach(self, points, history, scaling, rho):
@@ -604,8 +606,8 @@ cdef class LBFGSCore:
 
     @property
     def step(self):
-        """How far along its direction the last search went."""
-        return self.s.search.t
+        """How far along its direction the last step went."""
+        return self.s.here.t
 
     def here(self):
         """Copies of the current iterate: (x, f, g)."""

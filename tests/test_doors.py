@@ -12,7 +12,6 @@ import pytest
 import scipy.optimize as so
 from objectives import PROBLEMS, quadratic, rosenbrock, trail
 
-from fastopt._lbfgs import LBFGSCore
 from fastopt.minimize import LBFGSMinimizer, lbfgs, minimize
 
 # Ask and tell
@@ -85,22 +84,9 @@ def test_asking_twice_gives_two_arrays_of_the_same_point():
 # Callbacks and histories
 
 
-class Core(LBFGSCore):
-    step = 0.5
-    gnorm = property(lambda self: abs(self.here()[2]).max())
-
-
-@pytest.fixture
-def core(monkeypatch):
-    """Stands in for a core that tells its steps."""
-    if not hasattr(LBFGSCore, "step"):
-        monkeypatch.setattr(import_module("fastopt.minimize.lbfgs"), "LBFGSCore", Core)
-
-
 METHODS = {"lbfgs": {}, "fista": {}, "adam": {"lr": 0.02, "gtol": 1e-2}}
 
 
-@pytest.mark.usefixtures("core")
 @pytest.mark.parametrize("method", METHODS)
 def test_callback_gets_each_iterate_in_the_style_it_is_written_for(method):
     points, results, states = [], [], []
@@ -132,7 +118,6 @@ def test_callback_gets_each_iterate_in_the_style_it_is_written_for(method):
     assert np.array_equal(points[-1], result.x)
 
 
-@pytest.mark.usefixtures("core")
 @pytest.mark.parametrize("method", METHODS)
 def test_callback_cannot_spoil_the_run(method):
     def spoil(intermediate_result):
@@ -164,7 +149,6 @@ def test_callback_ends_the_run_by_stop_iteration_or_true(run):
     assert run(rosenbrock, [-1.2, 1.0], jac=True, callback=lambda x: 1, options={"maxiter": 2}).nit == 2
 
 
-@pytest.mark.usefixtures("core")
 @pytest.mark.parametrize("method", METHODS)
 def test_history_has_each_iterate_from_the_start_on(method):
     seen = []
@@ -186,7 +170,6 @@ def test_history_has_each_iterate_from_the_start_on(method):
     assert all(column.shape == (1,) for column in ended.history.values())
 
 
-@pytest.mark.usefixtures("core")
 def test_history_is_had_through_scipy_too():
     assert so.minimize(rosenbrock, [-1.2, 1.0], jac=True, method=lbfgs, options={"history": True}).history["fun"].size
     assert lbfgs(rosenbrock, [-1.2, 1.0], jac=True, history=True).history["fun"].size
@@ -349,3 +332,21 @@ def test_import_leaves_scipy_alone():
 def test_a_forgotten_jac_is_named():
     with pytest.raises(TypeError, match=r"fun returned a tuple of 2: if that is \(f, gradient\), pass jac=True"):
         minimize(lambda x: (x @ x, 2 * x), np.ones(2))
+
+
+def test_step_is_the_length_of_the_search_in_units_of_its_direction():
+    m = LBFGSMinimizer(np.full(6, -1.0), gtol=1e-6)
+    former = direction = None
+    steps = 0
+    while not m.done:
+        nit = m.nit
+        x = m.ask()
+        m.tell(*rosenbrock(x))
+        if m.nit > nit and direction is not None and steps > 1:
+            here = m._core.here()[0]
+            assert np.allclose(here - former, m._core.step * direction, rtol=1e-12, atol=1e-14)
+        if m.nit > nit:
+            steps += 1
+            former, _, g = m._core.here()
+            direction = -(m.result().hess_inv @ g)
+    assert steps > 20
