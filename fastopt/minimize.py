@@ -45,6 +45,10 @@ _ENDINGS = {
 }
 
 
+# In the order of kind_t in _linesearch.pxd.
+_LINE_SEARCHES = ("more-thuente", "hager-zhang", "armijo")
+
+
 class LBFGSMinimizer:
     """L-BFGS by ask and tell: it says where, the caller evaluates however it likes.
 
@@ -72,6 +76,10 @@ class LBFGSMinimizer:
         Limits on iterations (at least 0) and on evaluations (at least 1), never passed.
     maxls : int, default 20
         Evaluations one line search may take; twice as many along steepest descent.
+    linesearch : {"more-thuente", "hager-zhang", "armijo"}, default "more-thuente"
+        How a step is found where the first trial is not good enough: by the safeguarded cubics of Moré and Thuente; by
+        the double secant steps of Hager and Zhang (2006), who ask for a larger decrease, .1 t g'd; or by backtracking,
+        which never lengthens a step and asks for sufficient decrease alone.
 
     Raises
     ------
@@ -113,6 +121,7 @@ class LBFGSMinimizer:
         maxiter: int = 15000,
         maxfun: int = 15000,
         maxls: int = 30,
+        linesearch: str = "more-thuente",
         diagonal: bool = True,
         conjugate: bool = True,
         init_step: float | None = None,
@@ -142,6 +151,7 @@ class LBFGSMinimizer:
             maxiter=_whole("maxiter", maxiter, 0),
             maxfun=_whole("maxfun", maxfun, 1),
             maxls=_whole("maxls", maxls, 1),
+            linesearch=_choice("linesearch", linesearch, _LINE_SEARCHES),
         )
 
     @property
@@ -241,8 +251,8 @@ def minimize(
         Called after each iteration as ``callback(x)``, or, if `intermediate_result` is its only
         parameter, with an OptimizeResult by that name. It ends the run by raising StopIteration.
     options : dict, optional
-        The options of `LBFGSMinimizer`: maxcor, gtol, ftol, maxiter, maxfun, maxls; eps and
-        finite_diff_rel_step, the absolute and relative step of finite differences, whose calls
+        The options of `LBFGSMinimizer`: maxcor, gtol, ftol, maxiter, maxfun, maxls, linesearch; eps
+        and finite_diff_rel_step, the absolute and relative step of finite differences, whose calls
         of `fun` count towards maxfun. disp and iprint are accepted and do nothing. "fista" has no
         maxcor and maxls, its gtol is for ``(x - prox(x - s g)) / s`` with its step s, but at most 1,
         and its ftol is off (0) by default.
@@ -616,6 +626,15 @@ def _whole(name: str, value: Any, least: int) -> int:
     if not (number >= least and number.is_integer()):
         raise ValueError(f"Invalid {name}: {value!r} {allowed}")
     return int(number)
+
+
+def _choice(name: str, value: Any, names: tuple[str, ...]) -> int:
+    allowed = f"(L-BFGS has {', '.join(map(repr, names))})"
+    if not isinstance(value, str):
+        raise TypeError(f"Invalid {name}: {value!r} {allowed}")
+    if value not in names:
+        raise ValueError(f"Invalid {name}: {value!r} {allowed}")
+    return names.index(value)
 
 
 def _tolerance(name: str, value: Any) -> float:
