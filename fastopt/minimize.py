@@ -78,8 +78,8 @@ class LBFGSMinimizer:
         Evaluations one line search may take; twice as many along steepest descent.
     linesearch : {"more-thuente", "hager-zhang", "armijo"}, default "more-thuente"
         How a step is found where the first trial is not good enough: by the safeguarded cubics of Moré and Thuente; by
-        the double secant steps of Hager and Zhang (2006), who ask for a larger decrease, .1 t g'd; or by backtracking,
-        which never lengthens a step and asks for sufficient decrease alone.
+        the double steps of Hager and Zhang (2006), who ask for a larger decrease, .1 t g'd; or by backtracking, which
+        never lengthens a step and asks for sufficient decrease alone.
 
     Raises
     ------
@@ -254,7 +254,7 @@ def minimize(
         The options of `LBFGSMinimizer`: maxcor, gtol, ftol, maxiter, maxfun, maxls, linesearch; eps
         and finite_diff_rel_step, the absolute and relative step of finite differences, whose calls
         of `fun` count towards maxfun. disp and iprint are accepted and do nothing. "fista" has no
-        maxcor and maxls, its gtol is for ``(x - prox(x - s g)) / s`` with its step s, but at most 1,
+        maxcor, maxls and linesearch, its gtol is for ``(x - prox(x - s g)) / s`` with its step s, but at most 1,
         and its ftol is off (0) by default.
     penalty : Penalty, optional
         Added to `fun`. "fista" sees it by its prox, so that zeros and constraints are exact: a

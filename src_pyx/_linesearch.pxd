@@ -26,8 +26,8 @@ cdef enum verdict_t:
 # What the last trial of Hager and Zhang's search was, or what it stands in for while the interval is halved.
 cdef enum phase_t:
     WIDENING
-    FIRST_SECANT
-    SECOND_SECANT
+    FIRST_STEP
+    SECOND_STEP
     MIDPOINT
 
 # One end of the interval that holds the sought step, or the trial itself: a step, with the value and slope there.
@@ -190,6 +190,16 @@ cdef inline void more_thuente(search_t* s, point_t now) noexcept nogil:
     s.t = min(step, s.stpmax)
 
 
+cdef inline double bottom(point_t a, point_t b) noexcept nogil:
+    """Where the cubic through a and b has its minimizer, or, if it has none, where the slope would be zero.
+
+    The paper knows secants only; with cubics, as in the authors' program since its version 5, a value that is too high
+    by orders of magnitude costs a few trials, not tens of them.
+    """
+    cdef bint turns
+    cdef double fraction = cubic_fraction(a, b, &turns)
+    return a.t + fraction * (b.t - a.t) if turns else secant(a, b)
+
 cdef inline double midpoint(search_t* s) noexcept nogil:
     return s.low.t + .5 * (s.high.t - s.low.t)
 
@@ -213,7 +223,7 @@ cdef inline void hager_zhang(search_t* s, point_t now) noexcept nogil:
         if s.phase == WIDENING:  # B3
             s.t = min(5 * now.t, s.stpmax)
             return
-    else:  # U3, B2: the paper goes back to [0, t], but below the former trial there is nothing to find
+    else:  # U3, B2: from the former trial, as in the authors' program; in the paper from 0
         s.high = now
         s.halving = True
     s.bracketed = True
@@ -221,35 +231,36 @@ cdef inline void hager_zhang(search_t* s, point_t now) noexcept nogil:
     s.far = s.high.t
 
     if s.halving:
-        # The trial is no end of the new interval, so that no second secant follows.
+        # The trial is no end of the new interval, so that no second step follows.
         if s.phase == WIDENING:
             s.phase = MIDPOINT
-        elif s.phase == FIRST_SECANT:
-            s.phase = SECOND_SECANT
+        elif s.phase == FIRST_STEP:
+            s.phase = SECOND_STEP
         s.t = midpoint(s)
         return
-    if s.phase == FIRST_SECANT:  # S2, S3
-        step = secant(former_high, now) if now.slope >= 0 else secant(former_low, now)
-        s.phase = SECOND_SECANT
+    if s.phase == FIRST_STEP:  # S2, S3
+        step = bottom(former_high, now) if now.slope >= 0 else bottom(former_low, now)
+        s.phase = SECOND_STEP
     if not inside(s, step):
-        if s.phase == SECOND_SECANT and s.high.t - s.low.t > 2 * s.width / 3:  # L2
+        if s.phase == SECOND_STEP and s.high.t - s.low.t > 2 * s.width / 3:  # L2
             s.phase = MIDPOINT
         else:  # L3, S1
             s.width = s.high.t - s.low.t
-            step = secant(s.low, s.high)
-            s.phase = FIRST_SECANT if inside(s, step) else MIDPOINT
+            step = bottom(s.low, s.high)
+            s.phase = FIRST_STEP if inside(s, step) else MIDPOINT
     s.t = midpoint(s) if s.phase == MIDPOINT else step
 
 
 cdef inline void armijo(search_t* s, point_t now) noexcept nogil:
-    """Go back to the minimizer of the cubic, or else of the quadratic, but to no less than a tenth or more than half."""
+    """Go back to the minimizer of the cubic through 0 and the trial, but between a tenth and half of the way.
+
+    A cubic without one falls so far that the minimizer of the quadratic lies beyond half of the way.
+    """
     cdef bint turns
     cdef double fraction = cubic_fraction(s.low, now, &turns)
-    if not (turns and fraction > 0):
-        fraction = .5 * s.slope / (s.slope - (now.f - s.f) / now.t)
     s.bracketed = True
     s.far = now.t
-    s.t = now.t * max(.1, min(.5, fraction))
+    s.t = now.t * (max(.1, min(.5, fraction)) if turns else .5)
 
 
 cdef inline bint search_spent(search_t* s) noexcept nogil:

@@ -63,7 +63,7 @@ cdef class MoreThuente(LineSearch):
 
 
 cdef class HagerZhang(LineSearch):
-    """Wolfe line search, or approximate Wolfe, by Hager and Zhang: double secant steps, else bisection."""
+    """Wolfe line search, or approximate Wolfe, by Hager and Zhang: two steps of interpolation, else bisection."""
 
     def __init__(self, double f, double slope, double step=1.0, *, double c1=.1, double c2=.9, double xtol=0,
                  double stpmax=1e10, Py_ssize_t maxls=50, double slack=1e-6):
