@@ -147,7 +147,7 @@ def test_hager_zhang_halves_below_a_value_that_is_too_high():
 def test_hager_zhang_bisects_what_its_steps_do_not_shorten_enough():
     """The first step ends close to 0, and its slope promises nothing between it and 1 to the second."""
     ls = HagerZhang(0.0, -1.0, 1.0)
-    ls.advance(1.0, 1e3)
+    ls.advance(1e3, 1e3)
     first = ls.step
     assert first < 1 / 3
     ls.advance(-first, -1.2)
