@@ -19,6 +19,7 @@ class LBFGSCore:
         maxiter: int,
         maxfun: int,
         maxls: int,
+        linesearch: int,
         init_step: float,
         conjugate: bool,
     ) -> None: ...

@@ -18,7 +18,7 @@ from _core cimport (
     ALIGNED, CHUNK, C_CONTIGUOUS, FLOAT32, FLOAT64, LANES, LARGE, THREAD_MIN, abs_, array_of, cascade_add, cascade_start,
     cascade_t, cascade_total, dot_lanes, dtype_of, fold, hot, real, share_t, sum_lanes,
 )
-from _linesearch cimport ACCEPTED, SEARCHING, search_advance, search_start, search_t, verdict_t
+from _linesearch cimport ACCEPTED, HAGER_ZHANG, SEARCHING, kind_t, search_advance, search_start, search_t, verdict_t
 
 from . import _threads
 
@@ -484,7 +484,7 @@ cdef class LBFGSCore:
         self.s.reason = STOPPED
 
     def __init__(self, Py_ssize_t n, points, history, scaling, rho, *, double gtol, double ftol, Py_ssize_t maxiter,
-                 Py_ssize_t maxfun, Py_ssize_t maxls, double init_step, bint conjugate):
+                 Py_ssize_t maxfun, Py_ssize_t maxls, int linesearch, double init_step, bint conjugate):
         self.s.n = n
         self.attach(points, history, scaling, rho)
         self.s.eps = 2.0**-23 if self.dtype == FLOAT32 else 2.0**-52
@@ -496,7 +496,8 @@ cdef class LBFGSCore:
         self.s.init_step = init_step
         self.s.diagonal = len(scaling) > 0
         self.s.conjugate = conjugate
-        self.s.search.c1 = 1e-3
+        self.s.search.kind = <kind_t> linesearch
+        self.s.search.c1 = .1 if linesearch == HAGER_ZHANG else 1e-3
         self.s.search.c2 = .9
         self.s.search.xtol = .1
         self.s.search.guard = 1e-3

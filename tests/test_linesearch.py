@@ -1,16 +1,19 @@
-"""The line search against its paper, its conditions and its emergencies."""
+"""The line searches against their papers, their conditions and their emergencies."""
 
 from math import cos, exp, inf, log, nan, pi, sin, sqrt
 
+import linesearch_oracles
 import numpy as np
 import pytest
 
-from fastopt._linesearch import MoreThuente
+from fastopt._linesearch import Armijo, HagerZhang, MoreThuente
+
+each_search = pytest.mark.parametrize("kind", [MoreThuente, HagerZhang, Armijo])
 
 
-def search(phi, step=1.0, **options):
+def search(phi, step=1.0, kind=MoreThuente, **options):
     """Run a search on phi(t) -> (f, slope); return it with its trials."""
-    ls = MoreThuente(*phi(0.0), step, **options)
+    ls = kind(*phi(0.0), step, **options)
     trials = []
     while not ls.done:
         trials.append(ls.step)
@@ -47,6 +50,31 @@ def yanai(beta1, beta2):
     return phi
 
 
+def polynomial(seed):
+    """A polynomial of degree 2, 3 or 4 that falls at 0 and, unless the degree is 3, grows without bound."""
+    rng = np.random.default_rng(seed)
+    degree = rng.integers(2, 5)
+    coefficients = [rng.uniform(-3, 3), -rng.uniform(0.01, 3), *rng.standard_normal(degree - 1)]
+    coefficients[-1] = abs(coefficients[-1])
+
+    def phi(t):
+        f = slope = 0.0
+        for c in map(float, reversed(coefficients)):
+            slope = slope * t + f
+            f = f * t + c
+        return f, slope
+
+    return phi, float(10.0 ** rng.uniform(-3, 3))
+
+
+def waves(seed):
+    """A function with many local minima."""
+    rng = np.random.default_rng(seed)
+    a, b, c = map(float, rng.uniform(0.1, 3, 3))
+    a = min(a, 0.5 / c)
+    return lambda t: (0.05 * b * t * t - t + a * sin(9 * c * t) / 9, 0.1 * b * t - 1 + a * c * cos(9 * c * t))
+
+
 # Moré and Thuente (1994), tables I to VI: function, c1, c2, and for the first steps 1e-3, 1e-1, 1e1
 # and 1e3 the number of evaluations and the step found, as printed.
 TABLES = [
@@ -71,6 +99,93 @@ def test_search_does_as_printed_in_its_paper(table, first):
     printed = steps.split()[first]
     digits = len(printed.partition(".")[2])
     assert abs(ls.step - float(printed)) <= 0.5001 * 10.0**-digits
+
+
+def compared(phi, step, c1, c2):
+    """Hold the two younger searches against their oracles; return the numbers of their trials."""
+    ls, trials = search(phi, step, HagerZhang, c1=c1, c2=c2)
+    assert (ls.accepted, trials) == linesearch_oracles.hager_zhang(phi, step, c1, c2)
+    back, steps = search(phi, step, Armijo, c1=c1)
+    accepted, theirs = linesearch_oracles.armijo(phi, step, c1)
+    assert back.accepted == accepted
+    # Each fraction is known to some ulp, times the ratio of the terms that cancel in it, at most 1 / .1; twenty
+    # trials add up.
+    assert steps == pytest.approx(theirs, rel=1024 * 2.0**-52, abs=0)
+    return len(trials), len(steps)
+
+
+@pytest.mark.parametrize(("c1", "c2"), [(0.1, 0.9), (0.1, 0.1), (1e-3, 1e-3)])
+@pytest.mark.parametrize("step", [1e-3, 1e-1, 1e1, 1e3])
+@pytest.mark.parametrize("table", range(6))
+def test_trials_are_those_of_the_oracles_on_the_functions_of_the_paper(table, step, c1, c2):
+    compared(TABLES[table][0], step, c1, c2)
+
+
+@pytest.mark.parametrize(("c1", "c2"), [(0.1, 0.9), (0.1, 0.1), (1e-3, 1e-3)])
+def test_trials_are_those_of_the_oracles_on_polynomials_and_waves(c1, c2):
+    lengths = [compared(*polynomial(seed), c1, c2) for seed in range(300)]
+    lengths += [compared(waves(seed), 10.0 ** (seed % 4), c1, c2) for seed in range(100)]
+    assert min(map(max, zip(*lengths, strict=True))) >= 8
+
+
+def test_hager_zhang_widens_then_lands_on_the_minimum_of_a_parabola():
+    ls, trials = search(lambda t: ((t - 3) ** 2, 2 * (t - 3)), 1.0, HagerZhang, c1=0.4, c2=0.1, slack=-inf)
+    assert ls.accepted
+    assert trials == [1, 5, 3]
+
+
+def test_hager_zhang_halves_below_a_value_that_is_too_high():
+    ls = HagerZhang(0.0, -1.0, 1.0)
+    trials = []
+    for f, slope in ((9.0, -5.0), (5.0, -2.0), (-0.001, -2.0), (4.0, -1.0), (1.0, 1.0)):
+        trials.append(ls.step)
+        ls.advance(f, slope)
+    assert trials == [1, 0.5, 0.25, 0.375, 0.3125]
+    assert 0.25 < ls.step < 0.3125
+
+
+def test_hager_zhang_bisects_what_its_steps_do_not_shorten_enough():
+    """The first step ends close to 0, and its slope promises nothing between it and 1 to the second."""
+    ls = HagerZhang(0.0, -1.0, 1.0)
+    ls.advance(1e3, 1e3)
+    first = ls.step
+    assert first < 1 / 3
+    ls.advance(-first, -1.2)
+    assert ls.step == first + 0.5 * (1 - first)
+
+
+@pytest.mark.parametrize(
+    ("f", "slope", "fraction"),
+    [
+        (1e6, 1e6, 0.1),
+        (-0.49, 0.0, 0.5),
+        (1.0, 4.0, 1 / 3),  # u^3 + u^2 - u
+        (-0.4, -0.4, 0.5),  # falls all the way
+    ],
+)
+def test_armijo_goes_back_to_the_minimum_of_a_cubic_or_nearly_so(f, slope, fraction):
+    """Where the cubic's minimum is not between a tenth and a half of the trial, to the nearer of these."""
+    ls = Armijo(0.0, -1.0, 7.0, c1=0.5)
+    ls.advance(7 * f, slope)
+    assert ls.step == pytest.approx(7 * fraction, rel=8 * 2.0**-52)
+
+
+def test_armijo_never_lengthens_a_step():
+    ls, trials = search(lambda t: (-t, -1.0), 1.0, Armijo)
+    assert ls.accepted
+    assert trials == [1]
+
+
+@pytest.mark.parametrize("kind", [HagerZhang, Armijo])
+@pytest.mark.parametrize("seed", range(40))
+def test_accepted_step_meets_the_conditions_of_its_search(seed, kind):
+    phi = waves(seed)
+    ls, trials = search(phi, 10.0 ** (seed % 5 - 1), kind, c1=0.1, **({"c2": 0.5} if kind is HagerZhang else {}))
+    (f0, slope0), (f, slope) = phi(0.0), phi(ls.step)
+    assert ls.accepted
+    assert ls.step == trials[-1]
+    assert f <= f0 + 0.1 * ls.step * slope0
+    assert kind is Armijo or slope >= 0.5 * slope0
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -119,15 +234,23 @@ def test_trials_are_those_of_dcsrch(seed):
     assert ours[:12] == pytest.approx(theirs[:12], rel=1024 * 2.0**-52, abs=0)
 
 
-def test_no_trial_is_longer_than_allowed():
-    ls, trials = search(lambda t: (-t, -1.0), 1.0, stpmax=7.5)
+@pytest.mark.parametrize("kind", [MoreThuente, HagerZhang])
+def test_no_trial_is_longer_than_allowed(kind):
+    ls, trials = search(lambda t: (-t, -1.0), 1.0, kind, stpmax=7.5)
     assert ls.accepted
     assert trials == [1.0, 5.0, 7.5]
 
 
+def test_longest_step_that_is_not_low_enough_is_an_end_of_the_interval():
+    ls = HagerZhang(0.0, -1.0, 1.0, stpmax=1.0)
+    ls.advance(0.0, -1.0)
+    assert ls.step == 0.5
+
+
+@each_search
 @pytest.mark.parametrize("outside", [nan, inf, -inf])
 @pytest.mark.parametrize("bad", ["f", "slope", "both"])
-def test_step_out_of_the_domain_is_taken_back(outside, bad):
+def test_step_out_of_the_domain_is_taken_back(outside, bad, kind):
     def phi(t):
         f, slope = (50 * t - log(1 - t), 50 + 1 / (1 - t)) if t < 1 else (0.0, 0.0)
         f, slope = f - 60 * t, slope - 60
@@ -135,15 +258,16 @@ def test_step_out_of_the_domain_is_taken_back(outside, bad):
             return f, slope
         return outside if bad != "slope" else f, outside if bad != "f" else slope
 
-    ls, trials = search(phi, 30.0)
+    ls, trials = search(phi, 30.0, kind)
     assert ls.accepted
     assert ls.step < 1
     assert trials[:3] == pytest.approx([30, 6, 1.2])
 
 
-def test_lower_end_of_the_interval_is_where_the_way_back_leads():
+@pytest.mark.parametrize("kind", [MoreThuente, HagerZhang])
+def test_lower_end_of_the_interval_is_where_the_way_back_leads(kind):
     """A fifth of the way from the best end, not from zero."""
-    ls = MoreThuente(0.0, -1.0, 1.0)
+    ls = kind(0.0, -1.0, 1.0)
     ls.advance(-1.0, -1.0)
     far = ls.step
     ls.advance(nan, nan)
@@ -157,61 +281,138 @@ def test_step_at_the_edge_of_the_domain_needs_no_curvature():
     assert ls.step == 1.0
 
 
-def test_nothing_but_nan_uses_up_the_evaluations():
-    ls, trials = search(lambda t: (nan if t else 0.0, -1.0), maxls=7)
+@each_search
+def test_hole_in_the_domain_starts_the_search_anew(kind):
+    """Found while the minimum is bracketed already; beyond it no trial goes again."""
+
+    def phi(t):
+        return ((t - 0.1) ** 2 + 10 * t**4, 2 * (t - 0.1) + 40 * t**3) if not 0.1 < t < 0.9 else (nan, nan)
+
+    ls, trials = search(phi, 1.0, kind, c1=0.4)
+    assert ls.accepted
+    out = [t for t in trials if 0.1 < t < 0.9]
+    assert out
+    assert max(trials[trials.index(out[0]) + 1 :]) < out[0]
+
+
+@each_search
+def test_nothing_but_nan_uses_up_the_evaluations(kind):
+    ls, trials = search(lambda t: (nan if t else 0.0, -1.0), kind=kind, maxls=7)
     assert not ls.accepted
     assert len(trials) == 7
 
 
+HOPELESS = {
+    "nothing but nan": lambda t: (nan if t else 0.0, -1.0),
+    "wrong gradient": lambda t: (t, -1.0),
+    "wrong gradient, rising": lambda t: (t, 1.0 if t else -1.0),
+    "cliff": lambda t: (1.0 if t else 0.0, -1.0),
+    "huge": lambda t: (1e308 if t else -1e308, 1e308 if t else -1e308),
+}
+
+
+@each_search
+@pytest.mark.parametrize("maxls", [1, 2, 3, 10, 10**6])
+@pytest.mark.parametrize("name", HOPELESS)
+def test_search_that_cannot_succeed_ends(name, maxls, kind):
+    ls, trials = search(HOPELESS[name], kind=kind, maxls=maxls)
+    assert not ls.accepted
+    assert len(trials) <= min(maxls, 1100)  # from 1 it takes 1074 halvings to arrive at 0
+    if maxls <= 3:
+        assert len(trials) == maxls
+    assert min(trials) > 0
+
+
+@each_search
 @pytest.mark.parametrize(("slope", "accepted"), [(-0.9, True), (-0.91, False), (0.8, True), (0.81, False)])
-def test_hidden_decrease_is_accepted_by_its_slope(slope, accepted):
+def test_hidden_decrease_is_accepted_by_its_slope(slope, accepted, kind):
     """Hager and Zhang's approximate conditions, both limits from both sides."""
     f0 = 1e6
-    ls = MoreThuente(f0, -1.0, 1e-5, slack=1e-9)
+    ls = kind(f0, -1.0, 1e-5, slack=1e-9)
     ls.advance(f0 + 1e-9 * f0, slope)
     assert ls.accepted == accepted
 
 
-def test_hidden_decrease_has_a_limit():
+@each_search
+def test_hidden_decrease_has_a_limit(kind):
     f0 = 1e6
-    ls = MoreThuente(f0, -1.0, 1e-5, slack=1e-9)
+    ls = kind(f0, -1.0, 1e-5, slack=1e-9)
     ls.advance(np.nextafter(f0 + 1e-9 * f0, inf), 0.0)
     assert not ls.done
 
 
-def test_hidden_decrease_is_refused_unless_asked_for():
-    ls = MoreThuente(1e6, -1.0, 1e-5)
+@each_search
+def test_hidden_decrease_is_refused_where_it_is_off(kind):
+    ls = kind(1e6, -1.0, 1e-5, slack=-inf)
     ls.advance(1e6, 0.0)
     assert not ls.done
 
 
-def test_search_tells_whether_values_and_slopes_agree():
-    good, _ = search(lambda t: (t * t - t, 2 * t - 1), 0.7)
+@pytest.mark.parametrize(
+    ("kind", "slope", "cosine", "accepted"),
+    [
+        (MoreThuente, -0.9, nan, True),
+        (MoreThuente, -0.91, nan, False),
+        (MoreThuente, 0.9, nan, True),
+        (MoreThuente, 0.91, nan, False),
+        (HagerZhang, -0.9, nan, True),
+        (HagerZhang, -0.91, nan, False),
+        (HagerZhang, 9.0, nan, True),
+        (MoreThuente, -0.91, 0.1, True),
+        (MoreThuente, -0.91, -0.1, False),
+        (HagerZhang, -0.91, 0.1, True),
+        (HagerZhang, -0.91, 0.0, False),
+        (Armijo, -9.0, nan, True),
+    ],
+)
+def test_step_low_enough_is_judged_by_its_slope_or_its_cosine(kind, slope, cosine, accepted):
+    ls = kind(0.0, -1.0, 1.0)
+    ls.advance(-1.0, slope, cosine)
+    assert ls.accepted == accepted
+
+
+@each_search
+def test_cosine_is_no_excuse_for_too_little_decrease(kind):
+    ls = kind(0.0, -1.0, 1.0, c1=0.5)
+    ls.advance(-0.49, 1.0, 1.0)
+    assert not ls.done
+    ls = kind(0.0, -1.0, 1.0, c1=0.5)
+    ls.advance(-0.5, 1.0, 1.0)
+    assert ls.accepted
+
+
+@each_search
+def test_search_tells_whether_values_and_slopes_agree(kind):
+    good, _ = search(lambda t: (t * t - t, 2 * t - 1), 0.7, kind)
     assert good.agrees
-    wrong, trials = search(lambda t: (t * t + t, 2 * t - 1), 0.7, maxls=15)
+    wrong, trials = search(lambda t: (t * t + t, 2 * t - 1), 0.7, kind, maxls=15)
     assert not wrong.accepted
     assert not wrong.agrees
     assert len(trials) <= 15
 
 
-def test_no_unit_of_measurement_changes_the_search():
-    _, trials = search(rational, 1e-3, c2=0.1)
+@pytest.mark.parametrize(("kind", "step"), [(MoreThuente, 1e-3), (HagerZhang, 1e-3), (Armijo, 1e3)])
+def test_no_unit_of_measurement_changes_the_search(kind, step):
+    phi = waves(0)
+    _, trials = search(phi, step, kind)
+    assert len(trials) >= 3
     for power in (-40, 40):
         unit = 2.0**power
-        _, scaled = search(lambda t, u=unit: tuple(u * v for v in rational(t)), 1e-3, c2=0.1)
+        _, scaled = search(lambda t, u=unit: tuple(u * v for v in phi(t)), step, kind)
         assert scaled == trials
 
 
-def test_bad_input_is_refused_in_words():
+@each_search
+def test_bad_input_is_refused_in_words(kind):
     with pytest.raises(ValueError, match=r"Invalid slope: 0\.0 .*slope < 0"):
-        MoreThuente(1.0, 0.0)
+        kind(1.0, 0.0)
     with pytest.raises(ValueError, match=r"Invalid slope: nan"):
-        MoreThuente(1.0, nan)
+        kind(1.0, nan)
     with pytest.raises(ValueError, match=r"Invalid step: 0\.0"):
-        MoreThuente(1.0, -1.0, 0.0)
+        kind(1.0, -1.0, 0.0)
     with pytest.raises(ValueError, match=r"Invalid step: 3\.0 .*stpmax=2\.0"):
-        MoreThuente(1.0, -1.0, 3.0, stpmax=2.0)
-    ls, _ = search(rational)
+        kind(1.0, -1.0, 3.0, stpmax=2.0)
+    ls, _ = search(rational, kind=kind)
     with pytest.raises(RuntimeError, match="ended"):
         ls.advance(0.0, 0.0)
 

@@ -25,13 +25,17 @@ from fastopt._lbfgs import REASONS
 from fastopt.minimize import LBFGSMinimizer, minimize
 from fastopt.minimize.outcome import ENDINGS
 
+each_search = pytest.mark.parametrize("linesearch", ["more-thuente", "hager-zhang", "armijo"])
+
+
 # What it finds
 
 
+@each_search
 @pytest.mark.parametrize("name", PROBLEMS)
-def test_minimum_is_that_of_scipy(name):
+def test_minimum_is_that_of_scipy(name, linesearch):
     fun, x0 = PROBLEMS[name]
-    ours = minimize(fun, x0, jac=True, tol=1e-8)
+    ours = minimize(fun, x0, jac=True, tol=1e-8, options={"linesearch": linesearch})
     theirs = so.minimize(fun, x0, jac=True, method="L-BFGS-B", options={"gtol": 1e-8, "ftol": 0})
     assert ours.success
     assert ours.reason == "gradient"
@@ -52,25 +56,28 @@ def test_logistic_regression_has_the_minimum_of_scipy():
     assert ours.fun - theirs.fun <= 12 * 1e-16 / 2e-2
 
 
-def test_driver1_of_lbfgsb_takes_no_more_evaluations():
+@each_search
+def test_driver1_of_lbfgsb_takes_no_more_evaluations(linesearch):
     """L-BFGS-B 3.0 with m = 5, factr = 1e7, pgtol = 1e-5: f = 1.083490083e-9 in 28 evaluations."""
-    options = {"maxcor": 5, "gtol": 1e-5, "ftol": 1e7 * 2.0**-52}
+    options = {"maxcor": 5, "gtol": 1e-5, "ftol": 1e7 * 2.0**-52, "linesearch": linesearch}
     result = minimize(driver1, np.full(25, 3.0), jac=True, options=options)
     assert result.success
     assert result.fun <= 1e-8
     assert result.nfev <= 28
 
 
-def test_toms851_reaches_the_published_minimum():
-    result = minimize(exponentials, np.ones(100), jac=True, tol=1e-8)
+@each_search
+def test_toms851_reaches_the_published_minimum(linesearch):
+    result = minimize(exponentials, np.ones(100), jac=True, tol=1e-8, options={"linesearch": linesearch})
     assert result.fun == pytest.approx(-653.07867273306, abs=5e-12 * 653)
     assert result.nfev <= 40
 
 
 @pytest.mark.parametrize("outside", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("x0", [np.ones(5), np.full(5, 1e-3), np.arange(1.0, 6.0), np.array([1e-6, 1.0, 100.0])])
-def test_domain_with_an_edge_is_no_obstacle(outside, x0):
-    result = minimize(partial(barrier, outside=outside), x0, jac=True, tol=1e-4)
+@each_search
+def test_domain_with_an_edge_is_no_obstacle(outside, x0, linesearch):
+    result = minimize(partial(barrier, outside=outside), x0, jac=True, tol=1e-4, options={"linesearch": linesearch})
     assert result.success
     # At the minimum 1/50 the curvature is 2500, so 1e-4 of gradient is 4e-8 of x.
     assert np.allclose(result.x, 1 / 50, rtol=0, atol=4.1e-8)
@@ -85,14 +92,27 @@ def test_gradient_that_is_not_finite_is_out_of_the_domain():
     assert np.allclose(result.x, 1, rtol=0, atol=1.1e-6)
 
 
-@pytest.mark.parametrize("maxls", [1, 2, 3])
-def test_search_cut_short_falls_back_on_its_lowest_trial(maxls):
-    result = minimize(rosenbrock, [-1.2, 1.0], jac=True, tol=1e-6, options={"maxls": maxls})
+@pytest.mark.parametrize(
+    ("linesearch", "maxls"),
+    [*((name, n) for name in ("more-thuente", "hager-zhang") for n in (1, 2, 3)), ("armijo", 2), ("armijo", 3)],
+)
+def test_search_cut_short_falls_back_on_its_lowest_trial(linesearch, maxls):
+    options = {"maxls": maxls, "linesearch": linesearch}
+    result = minimize(rosenbrock, [-1.2, 1.0], jac=True, tol=1e-6, options=options)
     assert result.success
 
 
+def test_searches_differ_and_the_first_is_the_default():
+    fun, x0 = PROBLEMS["rosenbrock-20"]
+    names = (None, "more-thuente", "hager-zhang", "armijo")
+    runs = [minimize(fun, x0, jac=True, options={} if name is None else {"linesearch": name}) for name in names]
+    assert np.array_equal(runs[0].x, runs[1].x)
+    assert len({run.fun for run in runs}) == 3
+
+
+@each_search
 @pytest.mark.parametrize("seed", range(10))
-def test_noise_of_rounding_does_not_keep_it_from_the_minimum(seed):
+def test_noise_of_rounding_does_not_keep_it_from_the_minimum(seed, linesearch):
     """f is known to 1e-8 only, which is some 1e-3 in the gradient; but the slopes show the way."""
     h = np.logspace(0, 3, 20)
 
@@ -100,7 +120,7 @@ def test_noise_of_rounding_does_not_keep_it_from_the_minimum(seed):
         return float((h * x**2 / 2 + 1e7).sum()), h * x
 
     x0 = np.random.default_rng(seed).standard_normal(20)
-    assert minimize(fun, x0, jac=True, tol=1e-6).success
+    assert minimize(fun, x0, jac=True, tol=1e-6, options={"linesearch": linesearch}).success
 
 
 def test_result_does_not_depend_on_the_scale_of_f():
@@ -132,11 +152,13 @@ def test_steps_decrease_f_enough_and_curve_upward_or_meet_the_strong_wolfe_condi
         assert curves or abs(g2 @ s) <= 0.9 * abs(g @ s) * (1 + 1e-12)
 
 
+@each_search
 @pytest.mark.parametrize("maxfun", [1, 2, 5, 9, 14, 30, 33])
 @pytest.mark.parametrize("name", PROBLEMS)
-def test_answer_is_the_lowest_point_evaluated(name, maxfun):
+def test_answer_is_the_lowest_point_evaluated(name, maxfun, linesearch):
     fun, seen = trail(PROBLEMS[name][0])
-    result = minimize(fun, PROBLEMS[name][1], jac=True, options={"maxfun": maxfun, "ftol": 0})
+    options = {"maxfun": maxfun, "ftol": 0, "linesearch": linesearch}
+    result = minimize(fun, PROBLEMS[name][1], jac=True, options=options)
     assert result.nfev == result.njev == len(seen) <= maxfun
     if result.reason == "maxfun":
         assert len(seen) == maxfun

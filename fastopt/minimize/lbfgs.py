@@ -125,6 +125,7 @@ class LBFGSMinimizer:
             *_buffers(x, _memory(maxcor, x.size), _precision(history_dtype, x), diagonal),
             **stops,
             maxls=maxls,
+            linesearch=LINE_SEARCHES.index(linesearch),
             init_step=0.0 if init_step is None else float(init_step),
             conjugate=conjugate,
         )
