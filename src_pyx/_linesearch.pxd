@@ -9,6 +9,10 @@ Moré, J. J. and Thuente, D. J. (1994), Line search algorithms with guaranteed s
 """
 from libc.math cimport INFINITY, fabs, isfinite, sqrt
 
+cdef enum kind_t:
+    MORE_THUENTE = 0
+    FIXED = 3  # no search: every trial that is finite will do
+
 cdef enum verdict_t:
     SEARCHING = 0  # evaluate at t
     ACCEPTED = 1  # the trial just evaluated meets the conditions
@@ -21,6 +25,7 @@ ctypedef struct point_t:
     double slope
 
 ctypedef struct search_t:
+    kind_t kind
     double c1  # sufficient decrease: f(t) <= f(0) + c1 t f'(0)
     double c2  # curvature: |f'(t)| <= c2 |f'(0)|
     double guard  # sufficient decrease alone will do for a step whose change of gradient has this cosine with it
@@ -182,6 +187,9 @@ cdef inline verdict_t search_advance(search_t* s, double f, double slope, double
     now.f = f
     now.slope = slope
     s.evaluations += 1
+    if s.kind == FIXED:
+        s.agrees = isfinite(f) and isfinite(slope)
+        return ACCEPTED if s.agrees else EXHAUSTED
     if not (isfinite(f) and isfinite(slope)):
         # Out of the domain: no step that long again, and a fifth of the way back from the best end.
         if s.evaluations >= s.maxls:
