@@ -126,6 +126,7 @@ ctypedef struct lbfgs_t:
     bint learned  # there is a D
     bint scaled  # D is in use
     bint fresh  # the starting point has not been evaluated
+    bint akin  # the newest pair is of the function that is being minimized
     # What follows is set anew by `attach`.
     Py_ssize_t width  # bytes of an element of points
     Py_ssize_t history_width
@@ -339,7 +340,7 @@ cdef void learn_pair(lbfgs_t* s) noexcept nogil:
     stage.b[0], stage.b[1] = vector(s, s.here.x), vector(s, s.trial.x)
     stage.b[2], stage.b[3] = vector(s, s.here.g), vector(s, s.trial.g)
     stage.h[0], stage.h[1] = step_of(s, s.head), change_of(s, s.head)
-    if s.conjugate and s.count:
+    if s.conjugate and s.count and s.akin:
         crossed = then(&p, s.kernels.cross)
         crossed.h[0], crossed.h[1] = step_of(s, s.head), change_of(s, s.head)
         crossed.h[2], crossed.h[3] = step_of(s, former), change_of(s, former)
@@ -388,6 +389,7 @@ cdef void learn_pair(lbfgs_t* s) noexcept nogil:
     if crossed != NULL:
         s.rho[s.head] = 1 / crossed.sums[0]
     s.gamma = sy / yy
+    s.akin = True
     s.head = after(s, s.head)
     s.count = min(s.count + 1, s.slots - 1)
 
@@ -618,6 +620,7 @@ cdef class LBFGSCore:
         self.s.best.f = self.s.former_window_gnorm = INFINITY
         self.rows[DIRECTION][...] = 0  # the one left there may have overflowed
         self.s.fresh = True
+        self.s.akin = False
         self.s.reason = RUNNING
 
     def stop(self):
@@ -707,6 +710,7 @@ cdef class LBFGSCore:
         self.s.count = self.s.head = count
         if self.s.diagonal and "scaling" in memory:
             self.scaling[:, :self.s.n] = memory["scaling"]
+            self.scaling[2, self.s.n:] = 1  # zeros will be divided by it
             self.s.scale, self.s.doubt = memory["scale"], memory["doubt"]
             self.s.mean_p, self.s.mean_q = memory["mean_p"], memory["mean_q"]
             self.s.learned = True

@@ -68,7 +68,7 @@ class LBFGS(Optimizer):
     There are no options as those of other optimizers: what changes the gradient or the parameters behind the back of
     the solver would spoil its pairs. A penalty, weight decay among them, belongs into the closure, loss and gradient.
 
-    State: ``step``, the calls of `step`; torch's ``n_iter``, ``func_evals``, ``H_diag`` and ``ro``, and each parameter's
+    State: ``step``, the calls of `step`; torch's ``n_iter``, ``func_evals``, ``H_diag``, ``ro``, and each parameter's
     part of ``old_stps`` (s) and ``old_dirs`` (y), oldest first; with a search also the diagonal that it learns, and how
     it fares: ``scaling``, ``scale``, ``doubt``, ``mean_p``, ``mean_q``. A group that is added makes it begin anew.
 
@@ -372,5 +372,6 @@ def _joined(arrays: list[Array], entries: list[Mapping[str, Any]]) -> tuple[int,
     for name in ("step", "n_iter", "func_evals"):
         check_count(memory[name], "load_state_dict", name, low=0)
     for name in needed & rows.keys():
-        memory[name] = np.concatenate([np.reshape(entry[name], (rows[name], -1)) for entry in entries], axis=1)
+        parts = zip(arrays, entries, strict=True)
+        memory[name] = np.concatenate([np.reshape(entry[name], (rows[name], a.size)) for a, entry in parts], axis=1)
     return int(memory.pop("step")), memory
