@@ -110,18 +110,27 @@ FIXED = [
     ({"lr": 0.1, "max_iter": 2}, 100),  # torch's max_eval for 2 and 3 lets it make 1 and 2 iterations
     ({"lr": 0.1, "max_iter": 3, "history_size": 4}, 100),
     ({"lr": 0.05, "max_iter": 4, "tolerance_change": 0}, 100),
-    ({"lr": 0.05, "max_iter": 6, "max_eval": 4, "history_size": 3}, 33),
+    ({"lr": 0.05, "max_iter": 6, "max_eval": 4, "history_size": 3}, 100),
     ({"lr": 0.1, "max_iter": 100, "tolerance_change": 0}, 1),
     ({"lr": 0.1, "tolerance_grad": 1e-3}, 100),
     ({"lr": 0.1, "tolerance_change": 1e-4}, 100),
     ({"lr": 0.5, "max_iter": 1, "max_eval": 1}, 20),
+    ({"lr": 2.1, "max_iter": 3}, 5),  # climbs
     ({"max_iter": 0}, 2),
 ]
 
 
+# Of small condition: on others torch itself, half a unit added in the last place of gradients, leaves its own path.
+CURVED = {
+    "bowl": (bowl(30, 10.0), 30),
+    "regression": (regression(10), 10),
+    "steep": (lambda w: tuple(1e6 * part for part in bowl(20, 3.0)(w)), 20),  # small steps before small changes
+}
+
+
 @pytest.mark.peers
 @pytest.mark.parametrize(("settings", "steps"), FIXED)
-@pytest.mark.parametrize(("fun", "n"), [(bowl(30), 30), (regression(10), 10)], ids=["bowl", "regression"])
+@pytest.mark.parametrize(("fun", "n"), CURVED.values(), ids=CURVED)
 def test_fixed_steps_have_torchs_numbers(fun, n, settings, steps, torch):
     w = np.zeros(n)
     tensor, theirs, their_closure, their_values = peer(torch, fun, w, **settings)
