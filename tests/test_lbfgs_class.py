@@ -331,9 +331,13 @@ def test_gradients_in_all_forms_make_the_same_steps(search, form):
 def test_a_gradient_of_none_is_zero():
     a, b = np.ones(3), np.ones(2)
     opt = fo.LBFGS([a, b], line_search_fn="strong_wolfe")
+    opt.step(lambda: (b @ b, [None, 2 * b]))
+    np.testing.assert_allclose(b, 0, atol=1e-7)
+    assert (a == 1).all()
+    before = b.copy()
     opt.step(lambda: (a @ a, [2 * a, None]))
     np.testing.assert_allclose(a, 0, atol=1e-7)
-    assert (b == 1).all()
+    np.testing.assert_array_equal(b, before)
 
 
 def test_losses_in_all_forms():
@@ -404,11 +408,19 @@ def test_the_rate_is_read_at_each_step():
             np.testing.assert_allclose(w - before, -0.5 * min(1, 1 / abs(gradient).sum()) * gradient, rtol=1e-14)
         sched.step()
         np.testing.assert_allclose(w, other, rtol=1e-14)
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_a_rate_of_zero_changes_nothing(search):
+    fun, w = bowl(30), np.zeros(30)
+    opt = fo.LBFGS(w, max_iter=5, line_search_fn=search)
+    opt.step(Closure(fun, w))
     opt.param_groups[0]["lr"] = 0
-    before = w.copy()
+    before, kept = w.copy(), pairs(opt)
     closure = Closure(fun, w)
     opt.step(closure)
     np.testing.assert_array_equal(w, before)
+    np.testing.assert_array_equal(pairs(opt), kept)
     assert len(closure.values) == 1
 
 
@@ -542,6 +554,25 @@ def test_steps_on_batches_go_where_their_mean_is_least(search):
     assert np.mean([fun(w)[0] for fun in funs]) < 0.02 * start
 
 
+def test_a_value_of_a_former_closure_is_not_compared_with():
+    w = np.zeros(3)
+    opt = fo.LBFGS(w, max_eval=2, line_search_fn="strong_wolfe")
+    opt.step(lambda: (float(-w.sum() - 1000), -np.ones(3)))  # down a slope, and the budget ends in mid-search
+    assert (w > 0).all()
+    w[:] = 0
+    opt.param_groups[0].update(max_iter=2, max_eval=20)
+    closure = Closure(bowl(3), w)
+    opt.step(closure)
+    assert bowl(3)(w)[0] == min(closure.values) < closure.values[0]
+
+
+def test_fixed_steps_go_on_however_low_and_level_the_loss():
+    w = np.zeros(3)
+    opt = fo.LBFGS(w, max_iter=60, tolerance_change=0)
+    opt.step(lambda: (-1e200, np.ones(3)))
+    assert opt.state[0]["n_iter"] == 60
+
+
 # Where the loss is not finite.
 
 
@@ -600,6 +631,16 @@ def test_a_start_that_is_not_finite_changes_nothing(bad, search):
     np.testing.assert_array_equal(pairs(opt), kept)
     w += 1
     opt.step(lambda: (float(w @ w), 2 * w))
+    np.testing.assert_allclose(w, 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_a_gradient_that_overflows_spoils_no_later_step(search):
+    w = np.ones(3)
+    opt = fo.LBFGS(w, line_search_fn=search)
+    opt.step(lambda: (1.0, np.full(3, 1e308)))
+    assert (w == 1).all()
+    opt.step(lambda: (float(25 * w @ w), 50 * w))
     np.testing.assert_allclose(w, 0, atol=1e-6)
 
 
