@@ -39,7 +39,7 @@ PROBLEMS = {
 SIZES = {"10": 10, "1e3": 1_000, "1e5": 100_000, "1e6": 1_000_000, "1e7": 10_000_000}
 LARGEST = {"Muon": 1_000_000}  # beyond, a step of any peer takes seconds, all of it matrix products
 MODES = {"default": {}, "foreach": {"foreach": True}, "fused": {"fused": True}}
-DENSE = [name for name in fo.optim.__all__ if name != "Optimizer" and getattr(fo, name)._dense]
+DENSE = [name for name in fo.optim.__all__ if name not in {"Optimizer", "LBFGS"} and getattr(fo, name)._dense]
 # Steps in proportion to the parameter, or to an estimate that rises while the gradient stays, would soon overflow.
 STEADY = {"Adafactor": {"lr": 1e-9}, "LAMB": {"lr": 1e-9}, "Prodigy": {"growth_rate": 1.0}}
 OPTAX = {

@@ -38,6 +38,8 @@ def from_torch_state_dict(state_dict: Mapping[str, Any]) -> StateDict:
     ------
     TypeError
         `state_dict` is none.
+    ValueError
+        It is that of LBFGS.
 
     Notes
     -----
@@ -54,6 +56,7 @@ def from_torch_state_dict(state_dict: Mapping[str, Any]) -> StateDict:
     (0.9, array([1., 1.]))
     """
     check_state_dict(state_dict)
+    _check_elementwise(state_dict)
     state: dict[int, dict[str, Any]] = {}
     groups: list[dict[str, Any]] = []
     first = 0
@@ -99,6 +102,8 @@ def to_torch_state_dict(state_dict: Mapping[str, Any], tensors: bool = False) ->
     ------
     TypeError
         `state_dict` is none.
+    ValueError
+        It is that of LBFGS.
     ImportError
         torch is not installed, and `tensors` is set.
 
@@ -117,6 +122,7 @@ def to_torch_state_dict(state_dict: Mapping[str, Any], tensors: bool = False) ->
     array(1., dtype=float32)
     """
     check_state_dict(state_dict)
+    _check_elementwise(state_dict)
     state: dict[int, dict[str, Any]] = {}
     groups: list[dict[str, Any]] = []
     for ours in state_dict["param_groups"]:
@@ -136,6 +142,12 @@ def to_torch_state_dict(state_dict: Mapping[str, Any], tensors: bool = False) ->
             for name, value in entry.items():
                 entry[name] = torch.from_numpy(value) if isinstance(value, np.ndarray) else value
     return {"state": state, "param_groups": groups}
+
+
+def _check_elementwise(state_dict: Mapping[str, Any]) -> None:
+    """Refuse the state of LBFGS, which torch keeps in one piece, with a gradient to be compared with the next."""
+    if any("history_size" in group for group in state_dict["param_groups"]):
+        raise ValueError("the state of LBFGS cannot be carried over: begin anew from the parameters")
 
 
 def _torchs_scalars(group: Mapping[str, Any], entry: dict[str, Any]) -> dict[str, Any]:

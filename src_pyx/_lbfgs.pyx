@@ -18,7 +18,9 @@ from _core cimport (
     ALIGNED, CHUNK, C_CONTIGUOUS, FLOAT32, FLOAT64, LANES, LARGE, THREAD_MIN, abs_, array_of, cascade_add, cascade_start,
     cascade_t, cascade_total, dot_lanes, dtype_of, fold, hot, real, share_t, sum_lanes,
 )
-from _linesearch cimport ACCEPTED, HAGER_ZHANG, SEARCHING, kind_t, search_advance, search_start, search_t, verdict_t
+from _linesearch cimport (
+    ACCEPTED, FIXED, HAGER_ZHANG, SEARCHING, kind_t, search_advance, search_start, search_t, verdict_t,
+)
 
 from . import _threads
 
@@ -101,6 +103,8 @@ ctypedef struct lbfgs_t:
     double gtol
     double ftol
     double init_step  # 0: chosen by the gradient
+    double lr  # of the first trial of a search
+    double change  # a step, a change of f or a slope of this size ends the run; -inf: none does
     double eps  # of the vectors
     double gamma  # H0 = gamma I, or
     double scale  # H0 = scale D
@@ -123,6 +127,8 @@ ctypedef struct lbfgs_t:
     bint conjugate
     bint learned  # there is a D
     bint scaled  # D is in use
+    bint fresh  # the starting point has not been evaluated
+    bint akin  # the newest pair is of the function that is being minimized
     # What follows is set anew by `attach`.
     Py_ssize_t width  # bytes of an element of points
     Py_ssize_t history_width
@@ -234,10 +240,14 @@ cdef double first_step(lbfgs_t* s) noexcept nogil:
     cdef double reach
     if s.nit == 0 and s.init_step > 0:
         return s.init_step
+    if s.search.kind == FIXED and s.nit:
+        return 1
     begin_pass(s, &p)
     stage = then(&p, s.kernels.survey)
     stage.b[0], stage.b[1] = vector(s, s.here.x), vector(s, s.here.g)
     run(&p, s.threads)
+    if s.search.kind == FIXED:
+        return min(1.0, 1 / stage.sums[1])
     reach = max(1.0, sqrt(stage.sums[0] / s.n))
     if s.nit:
         return min(100 * reach / length, max(1 / length, 2 * (s.here.f - s.former_f) / s.slope))
@@ -247,6 +257,9 @@ cdef double first_step(lbfgs_t* s) noexcept nogil:
 cdef void open_search(lbfgs_t* s) noexcept nogil:
     """Choose the direction and the first trial along it."""
     direct(s)
+    if s.slope > -s.change:
+        s.reason = DECREASE
+        return
     if s.count and not descends(s):
         s.count = 0
         direct(s)
@@ -257,7 +270,7 @@ cdef void open_search(lbfgs_t* s) noexcept nogil:
         s.reason = STALLED if s.slope == 0 else LINESEARCH  # the square of so small a gradient is 0
         return
     search_start(
-        &s.search, s.here.f, s.slope, 1 if s.count else first_step(s), 1e10,
+        &s.search, s.here.f, s.slope, s.lr * (1 if s.count else first_step(s)), 1e10,
         # Steepest descent is the last resort, and its length is a guess: twice the evaluations.
         s.maxls if s.count or s.scaled else 2 * s.maxls,
         # How far rounding may lift f: tested for double; in single precision some units in the last place.
@@ -282,7 +295,9 @@ cdef void propose(lbfgs_t* s) noexcept nogil:
 
 cdef void settle(lbfgs_t* s) noexcept nogil:
     """The search found no step: take the lowest point seen; else forget the pairs; else D too; else stop."""
-    if s.best.f < s.here.f:
+    if s.search.kind == FIXED:
+        s.reason = PRECISION if s.search.agrees else NONFINITE
+    elif s.best.f < s.here.f:
         swap(&s.trial, &s.best)
         s.best.f = INFINITY
         accept(s, False)
@@ -303,7 +318,7 @@ cdef void accept(lbfgs_t* s, bint found) noexcept nogil:
     s.former_f = s.here.f
     s.far = s.far + 1 if found and s.search.t >= s.search.stpmax else 0
     swap(&s.here, &s.trial)
-    if better(s, &s.trial, &s.here) and better(s, &s.trial, &s.best):
+    if s.search.kind != FIXED and better(s, &s.trial, &s.here) and better(s, &s.trial, &s.best):
         swap(&s.trial, &s.best)
     elif not better(s, &s.best, &s.here):
         s.best.f = INFINITY
@@ -320,13 +335,13 @@ cdef void learn_pair(lbfgs_t* s) noexcept nogil:
     cdef stage_t* crossed = NULL
     cdef stage_t* foretold = NULL
     cdef Py_ssize_t former = before(s, s.head)
-    cdef double sy, yy, ss, a, b, keep
+    cdef double sy, yy, ss, floor, a, b, keep
     begin_pass(s, &p)
     stage = then(&p, s.kernels.differ)
     stage.b[0], stage.b[1] = vector(s, s.here.x), vector(s, s.trial.x)
     stage.b[2], stage.b[3] = vector(s, s.here.g), vector(s, s.trial.g)
     stage.h[0], stage.h[1] = step_of(s, s.head), change_of(s, s.head)
-    if s.conjugate and s.count:
+    if s.conjugate and s.count and s.akin:
         crossed = then(&p, s.kernels.cross)
         crossed.h[0], crossed.h[1] = step_of(s, s.head), change_of(s, s.head)
         crossed.h[2], crossed.h[3] = step_of(s, former), change_of(s, former)
@@ -336,7 +351,9 @@ cdef void learn_pair(lbfgs_t* s) noexcept nogil:
         foretold.h[0], foretold.h[1] = step_of(s, s.head), change_of(s, s.head)
     run(&p, s.threads)
     sy, yy, ss = stage.sums[0], stage.sums[1], stage.sums[2]
-    if not (sy > s.eps * sqrt(yy) * sqrt(ss) and isfinite(1 / sy) and isfinite(sy / yy)):
+    # With a fixed step all is as in torch.optim.LBFGS.
+    floor = 1e-10 if s.search.kind == FIXED else s.eps * sqrt(yy) * sqrt(ss)
+    if not (sy > floor and isfinite(1 / sy) and isfinite(sy / yy)):
         return
 
     begin_pass(s, &p)
@@ -375,6 +392,7 @@ cdef void learn_pair(lbfgs_t* s) noexcept nogil:
     if crossed != NULL:
         s.rho[s.head] = 1 / crossed.sums[0]
     s.gamma = sy / yy
+    s.akin = True
     s.head = after(s, s.head)
     s.count = min(s.count + 1, s.slots - 1)
 
@@ -388,8 +406,19 @@ cdef reason_t judge(lbfgs_t* s, bint found) noexcept nogil:
     cdef double f = s.here.f
     cdef double gnorm = s.here.gnorm
     cdef bint spent
+    cdef pass_t p
+    cdef stage_t* stage
     if gnorm <= s.gtol:
         return GRADIENT
+    if found and s.change >= 0:
+        begin_pass(s, &p)
+        stage = then(&p, s.kernels.weigh)
+        stage.b[0] = stage.b[1] = stage.b[2] = vector(s, DIRECTION)
+        run(&p, s.threads)
+        if s.here.t * stage.sums[TOP] <= s.change or fabs(s.former_f - f) < s.change:
+            return DECREASE
+    if s.search.kind == FIXED:
+        return MAXITER if s.nit >= s.maxiter else RUNNING
     if s.far >= 2 or f < -1e150:
         return UNBOUNDED
     if found and s.ftol > 0 and s.former_f - f < s.ftol * max(fabs(f), max(fabs(s.former_f), 1.0)):
@@ -418,13 +447,14 @@ cdef reason_t judge(lbfgs_t* s, bint found) noexcept nogil:
 cdef void begin(lbfgs_t* s, bint finite) noexcept nogil:
     """The starting point has been evaluated."""
     swap(&s.here, &s.trial)
-    s.window_f = s.here.f
+    s.fresh = False
+    s.former_f = s.window_f = s.here.f
     s.still_gnorm = s.window_gnorm = s.here.gnorm
     if not finite:
         s.reason = NONFINITE
     elif s.here.gnorm <= s.gtol:
         s.reason = GRADIENT
-    elif s.maxiter == 0:
+    elif s.nit >= s.maxiter:
         s.reason = MAXITER
     else:
         open_search(s)
@@ -438,9 +468,10 @@ cdef void advance(lbfgs_t* s, void* g, double f) noexcept nogil:
     cdef double slope
     cdef bint finite
     begin_pass(s, &p)
-    stage = then(&p, s.kernels.fetch)
-    stage.b[0], stage.b[1] = vector(s, s.trial.g), g
-    stage.k[0] = s.n
+    if g != vector(s, s.trial.g):
+        stage = then(&p, s.kernels.fetch)
+        stage.b[0], stage.b[1] = vector(s, s.trial.g), g
+        stage.k[0] = s.n
     stage = then(&p, s.kernels.weigh)
     stage.b[0], stage.b[1], stage.b[2] = vector(s, s.trial.g), vector(s, DIRECTION), vector(s, s.here.g)
     run(&p, s.threads)
@@ -450,7 +481,7 @@ cdef void advance(lbfgs_t* s, void* g, double f) noexcept nogil:
     s.trial.f = f
     s.trial.t = s.search.t
     s.trial.gnorm = stage.sums[TOP]
-    if s.nfev == 1:
+    if s.fresh:
         begin(s, finite)
         return
     verdict = search_advance(&s.search, f, slope, (slope - s.slope) / (sqrt(s.square) * sqrt(stage.sums[1])))
@@ -496,6 +527,8 @@ cdef class LBFGSCore:
         self.s.init_step = init_step
         self.s.diagonal = len(scaling) > 0
         self.s.conjugate = conjugate
+        self.s.lr = 1
+        self.s.change = -INFINITY
         self.s.search.kind = <kind_t> linesearch
         self.s.search.c1 = .1 if linesearch == HAGER_ZHANG else 1e-3
         self.s.search.c2 = .9
@@ -505,6 +538,7 @@ cdef class LBFGSCore:
         self.s.here = place_t(x=0, g=1, f=NAN, gnorm=INFINITY, t=0)
         self.s.trial = place_t(x=2, g=3, f=INFINITY, gnorm=INFINITY, t=0)
         self.s.best = place_t(x=4, g=5, f=INFINITY, gnorm=INFINITY, t=0)
+        self.s.fresh = True
         self.s.reason = RUNNING
 
     cdef attach(self, points, history, scaling, rho):
@@ -580,6 +614,23 @@ cdef class LBFGSCore:
         self.busy = False
         return True
 
+    def renew(self, *, Py_ssize_t maxiter, Py_ssize_t maxfun, double gtol, double change, double lr):
+        """Begin anew at the trial point, wherever that is put, and whatever function is evaluated from now on.
+
+        What the pairs tell is kept; of the values and gradients so far none is compared with those to come.
+        """
+        self.s.maxiter = self.s.nit + maxiter
+        self.s.maxfun = self.s.nfev + maxfun
+        self.s.gtol = gtol
+        self.s.change = change
+        self.s.lr = lr
+        self.s.still = self.s.far = 0
+        self.s.best.f = self.s.former_window_gnorm = INFINITY
+        self.rows[DIRECTION][...] = 0  # the one left there may have overflowed
+        self.s.fresh = True
+        self.s.akin = False
+        self.s.reason = RUNNING
+
     def stop(self):
         """End the run from outside."""
         self.s.reason = STOPPED
@@ -610,16 +661,28 @@ cdef class LBFGSCore:
         """How far along its direction the last step went."""
         return self.s.here.t
 
+    def trial(self):
+        """The trial point itself, and where its gradient may be put before it is told."""
+        return self.rows[self.s.trial.x], self.rows[self.s.trial.g]
+
     def here(self):
         """Copies of the current iterate: (x, f, g)."""
         return self.rows[self.s.here.x].copy(), self.s.here.f, self.rows[self.s.here.g].copy()
 
-    def best(self):
-        """Copies of the answer: (x, f, g) at the lowest f seen, or where the run converged by its gradient."""
+    cdef place_t* answer(self) noexcept:
         cdef place_t* place = &self.s.here
         if better(&self.s, &self.s.best, place) and not (self.s.reason == GRADIENT and self.s.best.gnorm > self.s.gtol):
             place = &self.s.best
+        return place
+
+    def best(self):
+        """Copies of the answer: (x, f, g) at the lowest f seen, or where the run converged by its gradient."""
+        cdef place_t* place = self.answer()
         return self.rows[place.x].copy(), place.f, self.rows[place.g].copy()
+
+    def best_point(self):
+        """The x of `best` itself."""
+        return self.rows[self.answer().x]
 
     def pairs(self):
         """(S, Y, H0): copies of the stored pairs as rows, oldest first, and gamma or the diagonal."""
@@ -627,3 +690,36 @@ cdef class LBFGSCore:
         pairs = self.history[:, :self.s.n]
         h0 = self.s.scale * self.scaling[2, :self.s.n] if self.s.scaled else self.s.gamma if slots else 1.0
         return pairs[slots], pairs[[self.s.slots + i for i in slots]], h0
+
+    def memory(self):
+        """What `renew` keeps, copied, by torch's names; pairs are rows, oldest first."""
+        slots = [(self.s.head + self.s.slots - self.s.count + i) % self.s.slots for i in range(self.s.count)]
+        steps, changes, _ = self.pairs()
+        memory = {
+            "n_iter": self.s.nit, "func_evals": self.s.nfev, "H_diag": self.s.gamma, "ro": self.rho[slots],
+            "old_stps": steps, "old_dirs": changes,
+        }
+        if self.s.learned:
+            memory |= {
+                "scale": self.s.scale, "doubt": self.s.doubt, "mean_p": self.s.mean_p, "mean_q": self.s.mean_q,
+                "lessons": self.s.lessons, "scaling": self.scaling[:, :self.s.n].copy(),
+            }
+        return memory
+
+    def recall(self, memory):
+        """Take over what `memory` returned, as much of it as there is room for."""
+        cdef Py_ssize_t count = min(<Py_ssize_t> len(memory["ro"]), self.s.slots - 1)
+        first = len(memory["ro"]) - count
+        pairs = self.history[:, :self.s.n]
+        pairs[:count] = memory["old_stps"][first:]
+        pairs[self.s.slots:self.s.slots + count] = memory["old_dirs"][first:]
+        self.rho[:count] = memory["ro"][first:]
+        self.s.nit, self.s.nfev, self.s.gamma = memory["n_iter"], memory["func_evals"], memory["H_diag"]
+        self.s.count = self.s.head = count
+        if self.s.diagonal and "scaling" in memory:
+            self.scaling[:, :self.s.n] = memory["scaling"]
+            self.scaling[2, self.s.n:] = 1  # zeros will be divided by it
+            self.s.scale, self.s.doubt = memory["scale"], memory["doubt"]
+            self.s.mean_p, self.s.mean_q, self.s.lessons = memory["mean_p"], memory["mean_q"], memory["lessons"]
+            self.s.learned = True
+            self.s.scaled = self.s.doubt <= -MARGIN

@@ -239,16 +239,18 @@ cdef hot walk(
 cdef hot survey(
     real** b, stored** h, Py_ssize_t offset, Py_ssize_t n, const double* k, double* sums
 ) noexcept nogil:
-    """Sums: x'x, max |g_i| / max(1, |x_i|). What the first step is chosen by."""
+    """Sums: x'x, |g_1| + ... + |g_n|, max |g_i| / max(1, |x_i|). What the first step is chosen by."""
     cdef const real* x = b[0] + offset
     cdef const real* g = b[1] + offset
-    cdef double size, squares = 0, steepest = 0
+    cdef double size, squares = 0, slopes = 0, steepest = 0
     cdef Py_ssize_t i
     for i in range(n):
         size = fabs(<double> x[i])
         squares += size * size
+        slopes += fabs(<double> g[i])
         steepest = max(steepest, fabs(<double> g[i]) / max(1.0, size))
     sums[0] = squares
+    sums[1] = slopes
     sums[TOP] = steepest
 
 

@@ -17,6 +17,7 @@ cdef enum kind_t:
     MORE_THUENTE
     HAGER_ZHANG
     ARMIJO
+    FIXED  # no search: every trial that is finite will do
 
 cdef enum verdict_t:
     SEARCHING = 0  # evaluate at t
@@ -288,6 +289,9 @@ cdef inline verdict_t search_advance(search_t* s, double f, double slope, double
     now.f = f
     now.slope = slope
     s.evaluations += 1
+    if s.kind == FIXED:
+        s.agrees = isfinite(f) and isfinite(slope)
+        return ACCEPTED if s.agrees else EXHAUSTED
     if not (isfinite(f) and isfinite(slope)):
         # Out of the domain: no step that long again, and a fifth of the way back from the best end.
         search_from(s, s.low.t + .2 * (now.t - s.low.t), .999 * now.t)

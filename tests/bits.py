@@ -11,7 +11,7 @@ import numpy as np
 from loss_cases import FAMILIES
 
 import fastopt
-from fastopt.optim import Optimizer
+from fastopt.optim import LBFGS, Optimizer
 
 SIZES = (1, 7, 33, 1000, 5003, (30, 70))
 OPTIONS = {
@@ -84,7 +84,7 @@ def results() -> Iterator[tuple[str, list[np.ndarray]]]:
     for dtype in (np.float32, np.float64):
         for name in fastopt.optim.__all__:
             cls = getattr(fastopt.optim, name)
-            if cls is Optimizer:
+            if cls in (Optimizer, LBFGS):
                 continue
             decay = {"weight_decay"} & inspect.signature(cls).parameters.keys()
             for options in [dict.fromkeys(decay, 0.01), *OPTIONS.get(name, [])]:

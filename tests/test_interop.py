@@ -25,7 +25,7 @@ torch = pytest.importorskip("torch")
 CASES = [
     pytest.param(name, options, id="-".join([name, *options]))
     for name in fo.optim.__all__
-    if name != "Optimizer" and hasattr(torch.optim, name)
+    if name not in {"Optimizer", "LBFGS"} and hasattr(torch.optim, name)
     for options in [{}, *OPTIONS.get(name, [])]
 ]
 pytestmark = pytest.mark.peers

@@ -9,7 +9,7 @@ import fastopt as fo
 from fastopt._sparse import summed
 
 REFUSING = {"Adafactor", "LAMB", "LARS", "Muon", "Prodigy"}  # their rules look at whole tensors
-OPTIMIZERS = [name for name in fo.optim.__all__ if name not in {"Optimizer", *REFUSING}]
+OPTIMIZERS = [name for name in fo.optim.__all__ if name not in {"Optimizer", "LBFGS", *REFUSING}]
 DENSE = [name for name in OPTIMIZERS if getattr(fo, name)._dense]
 SHAPES = [(40,), (40, 1), (40, 3), (9, 1000), (20, 2, 4)]
 OPTIONS = {

@@ -6,6 +6,7 @@ from fastopt.optim.adam import Adam, Adamax, AdamW, NAdam, NAdamW, RAdam
 from fastopt.optim.adaptive import AdaBelief, Adan, Yogi
 from fastopt.optim.ftrl import FTRL
 from fastopt.optim.layerwise import LAMB, LARS
+from fastopt.optim.lbfgs import LBFGS
 from fastopt.optim.muon import Muon
 from fastopt.optim.optimizer import Optimizer
 from fastopt.optim.prodigy import Prodigy
@@ -20,6 +21,7 @@ __all__ = [
     "FTRL",
     "LAMB",
     "LARS",
+    "LBFGS",
     "SGD",
     "AdaBelief",
     "Adadelta",

@@ -387,12 +387,7 @@ class Optimizer:
         loss = None
         if type(grads) is not list:
             if callable(grads):
-                loss = grads()
-                grads = None
-                if isinstance(loss, tuple):
-                    if len(loss) != 2:
-                        raise ValueError(f"a closure returns loss or (loss, gradients), not a tuple of {len(loss)}")
-                    loss, grads = loss
+                loss, grads = called(grads)
             grads = self._listed(grads)
         if self._stash is not None:
             raise RuntimeError("the averaged weights are in place: call train() before step()")
@@ -633,7 +628,7 @@ class Optimizer:
             )
         else:
             sources = [(g, i) for g, group in enumerate(saved) for i in group["params"]]
-        loads = []
+        loads: list[tuple[Any, ...]] = []
         stash: list[Array] = []
         evaluating = False
         for plan in self._engine.plans:
@@ -654,10 +649,14 @@ class Optimizer:
                 stash.append(np.array(entry.get("trained", param), param.dtype).reshape(param.shape))
         skipped = state_dict.get("skipped_steps", 0)
         check_count(skipped, "load_state_dict", "skipped_steps", low=0)
-        self._engine.restore(loads, skipped)
+        self._restore(loads, skipped)
         self._stash = stash if evaluating else None
         for hook in self._hooked("load_state_dict_post"):
             hook(self)
+
+    def _restore(self, loads: list[tuple[Any, ...]], skipped: int) -> None:
+        """Take over (plan, group, accumulated, *what `_restored` returned) of each group."""
+        self._engine.restore(loads, skipped)
 
     def _matched(self, saved: list[dict[str, Any]], strict: bool) -> list[tuple[int, int] | None]:
         """For each of our parameters, the group and index under which `saved` has its name."""
@@ -677,7 +676,7 @@ class Optimizer:
 
     def _restored(
         self, plan: Plan, group: dict[str, Any], entries: list[Mapping[str, Any]], first: int
-    ) -> tuple[list[tuple[int, int, list[float]]], dict[str, list[Array | None]]]:
+    ) -> tuple[list[Any], dict[str, list[Array | None]]]:
         """Counts, scalars and new buffers for the parameters of `plan`, from their saved entries."""
         scalar = {"step", "accumulated", "trained", *self._memory}
         buffers: dict[str, list[Array | None]] = {}
@@ -739,6 +738,16 @@ def _rebuilt(cls: type[Optimizer], groups: list[dict[str, Any]]) -> Optimizer:
     optimizer = cls.__new__(cls)
     Optimizer.__init__(optimizer, groups, {})
     return optimizer
+
+
+def called(closure: Callable[[], Any]) -> tuple[Any, Any]:
+    """The loss, and the gradients or None."""
+    loss = closure()
+    if not isinstance(loss, tuple):
+        return loss, None
+    if len(loss) != 2:
+        raise ValueError(f"a closure returns loss or (loss, gradients), not a tuple of {len(loss)}")
+    return loss
 
 
 def check_state_dict(state_dict: Any) -> None:
