@@ -2,13 +2,16 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+PADDING: int
 REASONS: tuple[str, ...]
 
 class LBFGSCore:
     def __init__(
         self,
+        n: int,
         points: NDArray[Any],
         history: NDArray[Any],
+        scaling: NDArray[Any],
         rho: NDArray[Any],
         *,
         gtol: float,
@@ -16,6 +19,9 @@ class LBFGSCore:
         maxiter: int,
         maxfun: int,
         maxls: int,
+        linesearch: int,
+        init_step: float,
+        conjugate: bool,
     ) -> None: ...
     def ask(self) -> NDArray[Any]: ...
     def tell(self, f: object, g: object) -> bool: ...
@@ -28,6 +34,10 @@ class LBFGSCore:
     def nit(self) -> int: ...
     @property
     def nfev(self) -> int: ...
+    @property
+    def step(self) -> float: ...
+    @property
+    def gnorm(self) -> float: ...
     def here(self) -> tuple[NDArray[Any], float, NDArray[Any]]: ...
     def best(self) -> tuple[NDArray[Any], float, NDArray[Any]]: ...
-    def pairs(self) -> tuple[NDArray[Any], NDArray[Any], float]: ...
+    def pairs(self) -> tuple[NDArray[Any], NDArray[Any], Any]: ...

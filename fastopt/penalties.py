@@ -149,6 +149,11 @@ class _Separable(Penalty):
         _check_broadcast(self.alpha, "alpha", shape)
 
 
+def is_separable(penalty: Penalty) -> bool:
+    """Whether a penalty is a sum over elements, so that projecting its prox on bounds is the prox of both."""
+    return isinstance(penalty, _Separable | Box)
+
+
 class _Constraint(Penalty):
     """The indicator of a set: 0 within, inf outside, and the projection as its prox."""
 

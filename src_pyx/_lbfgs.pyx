@@ -64,6 +64,7 @@ cdef enum reason_t:
     UNBOUNDED
     STOPPED
 
+PADDING = <int> LANES
 REASONS = ("running", "gradient", "decrease", "maxiter", "maxfun", "linesearch", "precision", "stalled", "nonfinite",
            "unbounded", "stopped")
 
@@ -75,12 +76,13 @@ cdef enum:
     WINDOW = 50  # iterations over which progress is judged
     PATIENCE = 50  # iterations without any
 
-# An evaluated point: the rows of its vectors, its value and the largest size of a gradient component.
+# An evaluated point: the rows of its vectors, its value, the largest size of a gradient component and the step to it.
 ctypedef struct place_t:
     Py_ssize_t x
     Py_ssize_t g
     double f
     double gnorm
+    double t
 
 ctypedef struct lbfgs_t:
     Py_ssize_t n
@@ -95,7 +97,7 @@ ctypedef struct lbfgs_t:
     Py_ssize_t maxls
     Py_ssize_t still  # iterations without progress
     Py_ssize_t far  # iterations in a row that went as far as a step may
-    Py_ssize_t failures  # searches in a row without success
+    Py_ssize_t lessons  # pairs that D has been learned from
     double gtol
     double ftol
     double init_step  # 0: chosen by the gradient
@@ -180,9 +182,8 @@ cdef void direct(lbfgs_t* s) noexcept nogil:
     cdef void* d = vector(s, DIRECTION)
     cdef void* g = vector(s, s.here.g)
     cdef double* alpha = s.rho + s.slots
-    cdef double product
     cdef Py_ssize_t slot = before(s, s.head)
-    cdef Py_ssize_t i
+    cdef Py_ssize_t _i
     begin_pass(s, &p)
     if s.count == 0:
         stage = then(&p, s.kernels.descend)
@@ -192,7 +193,7 @@ cdef void direct(lbfgs_t* s) noexcept nogil:
         stage = then(&p, s.kernels.reverse)
         stage.b[0], stage.b[1], stage.h[0] = d, g, step_of(s, slot)
         run(&p, s.threads)
-        for i in range(s.count - 1):
+        for _i in range(s.count - 1):
             alpha[slot] = s.rho[slot] * stage.sums[0]
             stage.kernel = s.kernels.turn
             stage.h[0], stage.h[1] = change_of(s, slot), step_of(s, before(s, slot))
@@ -205,7 +206,7 @@ cdef void direct(lbfgs_t* s) noexcept nogil:
         stage.k[0], stage.k[1] = -alpha[slot], s.scale if s.scaled else s.gamma
         run(&p, s.threads)
         stage.kernel = s.kernels.turn
-        for i in range(s.count - 1):
+        for _i in range(s.count - 1):
             stage.h[0], stage.h[1] = step_of(s, slot), change_of(s, after(s, slot))
             stage.k[0] = alpha[slot] - s.rho[slot] * stage.sums[0]
             run(&p, s.threads)
@@ -253,7 +254,7 @@ cdef void open_search(lbfgs_t* s) noexcept nogil:
         forget_scaling(s)
         direct(s)
     if not descends(s):
-        s.reason = PRECISION if s.slope == 0 else LINESEARCH
+        s.reason = STALLED if s.slope == 0 else LINESEARCH  # the square of so small a gradient is 0
         return
     search_start(
         &s.search, s.here.f, s.slope, 1 if s.count else first_step(s), 1e10,
@@ -319,7 +320,7 @@ cdef void learn_pair(lbfgs_t* s) noexcept nogil:
     cdef stage_t* crossed = NULL
     cdef stage_t* foretold = NULL
     cdef Py_ssize_t former = before(s, s.head)
-    cdef double sy, yy, ss, a, b, news
+    cdef double sy, yy, ss, a, b, keep
     begin_pass(s, &p)
     stage = then(&p, s.kernels.differ)
     stage.b[0], stage.b[1] = vector(s, s.here.x), vector(s, s.trial.x)
@@ -342,17 +343,19 @@ cdef void learn_pair(lbfgs_t* s) noexcept nogil:
     stage = NULL
     if s.diagonal:
         if not s.learned:
-            s.doubt = s.mean_p = s.mean_q = 0
+            s.doubt = s.mean_p = s.mean_q = s.lessons = 0
         else:
-            news = log(foretold.sums[0] / yy) + log(foretold.sums[1] / ss)
-            s.doubt = .8 * s.doubt + .2 * news
-        s.mean_p = .9 * s.mean_p + ss / sy / s.n
-        s.mean_q = .9 * s.mean_q + yy / sy / s.n
+            s.doubt = .8 * s.doubt + .2 * (log(foretold.sums[0] / yy) + log(foretold.sums[1] / ss))
+        # Over ten pairs at first, then over more and more: in a long run a D that goes on changing costs conjugacy.
+        keep = max(.9, s.lessons / (s.lessons + 2.0)) if s.lessons else 0
+        s.lessons += 1
+        s.mean_p = keep * s.mean_p + ss / sy / s.n
+        s.mean_q = keep * s.mean_q + yy / sy / s.n
         stage = then(&p, s.kernels.learn)
         stage.b[0], stage.b[1], stage.b[2] = s.scaling, s.scaling + s.stride, s.scaling + 2 * s.stride
         stage.h[0], stage.h[1] = step_of(s, s.head), change_of(s, s.head)
         stage.k[0], stage.k[1], stage.k[2] = 1e-6 * s.mean_p, 1e-6 * s.mean_q, 1 / sy
-        stage.k[3] = .9 if s.learned else 0
+        stage.k[3] = keep
     s.rho[s.head] = 1 / sy
     if crossed != NULL:
         a, b = s.rho[former] * crossed.sums[1], s.rho[former] * crossed.sums[0]
@@ -376,6 +379,10 @@ cdef void learn_pair(lbfgs_t* s) noexcept nogil:
     s.count = min(s.count + 1, s.slots - 1)
 
 
+cdef inline bint spent_by_rounding(const lbfgs_t* s) noexcept nogil:
+    """Whether the decrease that the model foretells, half of g'Hg, is lost in the rounding of f."""
+    return -s.slope <= 1e3 * s.eps * fabs(s.here.f)
+
 cdef reason_t judge(lbfgs_t* s, bint found) noexcept nogil:
     """Whether to stop after an iteration, and why."""
     cdef double f = s.here.f
@@ -394,7 +401,7 @@ cdef reason_t judge(lbfgs_t* s, bint found) noexcept nogil:
     else:
         s.still += 1
         if s.still >= PATIENCE:
-            return STALLED
+            return PRECISION if spent_by_rounding(s) else STALLED
 
     s.window_gnorm = min(s.window_gnorm, gnorm)
     if s.nit % WINDOW == 0:
@@ -404,7 +411,7 @@ cdef reason_t judge(lbfgs_t* s, bint found) noexcept nogil:
         s.window_gnorm = INFINITY
         s.window_f = f
         if spent:
-            return PRECISION
+            return PRECISION if spent_by_rounding(s) else STALLED
     return MAXITER if s.nit >= s.maxiter else RUNNING
 
 
@@ -441,6 +448,7 @@ cdef void advance(lbfgs_t* s, void* g, double f) noexcept nogil:
     finite = isfinite(f) and isfinite(slope)
     s.nfev += 1
     s.trial.f = f
+    s.trial.t = s.search.t
     s.trial.gnorm = stage.sums[TOP]
     if s.nfev == 1:
         begin(s, finite)
@@ -494,9 +502,9 @@ cdef class LBFGSCore:
         self.s.search.xtol = .1
         self.s.search.guard = 1e-3
         self.s.former_window_gnorm = INFINITY
-        self.s.here = place_t(x=0, g=1, f=NAN, gnorm=INFINITY)
-        self.s.trial = place_t(x=2, g=3, f=INFINITY, gnorm=INFINITY)
-        self.s.best = place_t(x=4, g=5, f=INFINITY, gnorm=INFINITY)
+        self.s.here = place_t(x=0, g=1, f=NAN, gnorm=INFINITY, t=0)
+        self.s.trial = place_t(x=2, g=3, f=INFINITY, gnorm=INFINITY, t=0)
+        self.s.best = place_t(x=4, g=5, f=INFINITY, gnorm=INFINITY, t=0)
         self.s.reason = RUNNING
 
     cdef attach(self, points, history, scaling, rho):
@@ -599,8 +607,8 @@ cdef class LBFGSCore:
 
     @property
     def step(self):
-        """How far along its direction the last search went."""
-        return self.s.search.t
+        """How far along its direction the last step went."""
+        return self.s.here.t
 
     def here(self):
         """Copies of the current iterate: (x, f, g)."""

@@ -312,6 +312,10 @@ cdef hot learn(
     cdef double rho = k[2]
     cdef double keep = k[3]
     cdef Py_ssize_t i
+    if keep == 0:  # what was learned before may be infinite
+        for i in range(n):
+            p[i] = 0
+            q[i] = 0
     for i in range(n):
         p[i] = keep * p[i] + rho * (<double> s[i] * <double> s[i])
     for i in range(n):

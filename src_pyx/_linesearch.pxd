@@ -121,7 +121,9 @@ cdef inline double next_step(search_t* s, point_t low, point_t high, point_t now
         cubic = low.t + cubic_fraction(low, now, &turns) * (now.t - low.t)
         quadratic = low.t + .5 * low.slope / ((low.f - now.f) / (now.t - low.t) + low.slope) * (now.t - low.t)
         s.bracketed = True
-        return cubic if fabs(cubic - low.t) < fabs(quadratic - low.t) else cubic + .5 * (quadratic - cubic)
+        step = cubic if fabs(cubic - low.t) < fabs(quadratic - low.t) else cubic + .5 * (quadratic - cubic)
+        # Where f is beyond all measure at the trial, as next to the edge of a domain, it tells nothing of how far to go.
+        return low.t + 1e-5 * (now.t - low.t) if fabs(step - low.t) < 1e-5 * fabs(now.t - low.t) else step
     if now.slope * low.slope < 0:
         # Bracketed by the sign of the slope: the step farther from the trial.
         cubic = now.t + cubic_fraction(now, low, &turns) * (low.t - now.t)

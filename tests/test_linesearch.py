@@ -464,3 +464,14 @@ def test_bad_input_is_refused_in_words(kind):
     ls, _ = search(rational, kind=kind)
     with pytest.raises(RuntimeError, match="ended"):
         ls.advance(0.0, 0.0)
+
+
+def test_value_beyond_all_measure_does_not_end_the_search_at_its_start():
+    """Interpolation through it would go to where the next step is none at all."""
+
+    def phi(t):
+        return (t - 0.01) ** 2 + (1e250 if t > 0.5 else 0), 2 * (t - 0.01) + (1e253 if t > 0.5 else 0)
+
+    ls, trials = search(phi, 1.0)
+    assert ls.accepted
+    assert min(trials) >= 1e-5

@@ -1,89 +1,29 @@
-"""minimize, LBFGSMinimizer and the SciPy method: SciPy's minima, and every way to stop."""
+"""L-BFGS through `minimize`: SciPy's minima, every way to stop, all that an objective may do."""
 
-import copy
-import pickle
-import subprocess
-import sys
 from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import scipy.optimize as so
+from objectives import (
+    PROBLEMS,
+    barrier,
+    downhill,
+    driver1,
+    exponentials,
+    logistic,
+    quadratic,
+    rosenbrock,
+    sway,
+    trail,
+    uphill_gradient,
+)
 
+import fastopt as fo
 from fastopt._lbfgs import REASONS
-from fastopt.minimize import LBFGSMinimizer, lbfgs, minimize
-
-
-def rosenbrock(x):
-    return float(so.rosen(x)), so.rosen_der(x)
-
-
-def quadratic(x, condition=1e4):
-    h = np.logspace(0, np.log10(condition), x.size).astype(x.dtype)
-    return float(h @ (x - 1) ** 2) / 2, h * (x - 1)
-
-
-def logistic(w, X, y, l2=1e-2):
-    margin = y * (X @ w)
-    f = np.logaddexp(0, -margin).mean() + l2 / 2 * (w @ w)
-    return float(f), X.T @ (-y / (1 + np.exp(margin))) / len(y) + l2 * w
-
-
-def sway(x):
-    """Constant in f, and a gradient that leads nowhere: each step is accepted, none helps."""
-    return 1.0, np.sin(1e6 * x)
-
-
-def driver1(x):
-    """The problem of driver1 of L-BFGS-B 3.0, n = 25."""
-    t = x[1:] - x[:-1] ** 2
-    g = np.zeros_like(x)
-    g[0] = (x[0] - 1) / 2
-    g[:-1] -= 4 * t * x[:-1]
-    g[1:] += 2 * t
-    return 4 * float((x[0] - 1) ** 2 / 4 + t @ t), 4 * g
-
-
-def exponentials(x):
-    """The problem of the driver of ACM TOMS 851, n = 100."""
-    root = np.sqrt(np.arange(1, x.size + 1))
-    return float((np.exp(x) - root * x).sum()), np.exp(x) - root
-
-
-def barrier(x, outside):
-    if np.any(x <= 0):
-        return outside, np.full_like(x, outside)
-    return float((50 * x - np.log(x)).sum()), 50 - 1 / x
-
-
-def downhill(x):
-    return float(-x.sum()), -np.ones_like(x)
-
-
-def uphill_gradient(x):
-    return float(x @ x), -2 * x
-
-
-def trail(fun):
-    """fun and the list of all it returned."""
-    seen = []
-
-    def recorded(x):
-        seen.append((x.copy(), *fun(x)))
-        return seen[-1][1:]
-
-    return recorded, seen
-
-
-PROBLEMS = {
-    "rosenbrock-2": (rosenbrock, [-1.2, 1.0]),
-    "rosenbrock-20": (rosenbrock, np.tile([-1.2, 1.0], 10)),
-    "quadratic-50": (quadratic, np.zeros(50)),
-    "driver1": (driver1, np.full(25, 3.0)),
-    "toms851": (exponentials, np.ones(100)),
-}
-
+from fastopt.minimize import LBFGSMinimizer, minimize
+from fastopt.minimize.outcome import ENDINGS
 
 each_search = pytest.mark.parametrize("linesearch", ["more-thuente", "hager-zhang", "armijo"])
 
@@ -198,7 +138,7 @@ def test_result_does_not_depend_on_the_scale_of_f():
     assert runs[0].nit == runs[1].nit == runs[2].nit
 
 
-def test_steps_meet_the_strong_wolfe_conditions():
+def test_steps_decrease_f_enough_and_curve_upward_or_meet_the_strong_wolfe_conditions():
     fun, seen = trail(rosenbrock)
     points = [np.full(6, -1.0)]
     minimize(fun, points[0], jac=True, tol=1e-6, callback=points.append)
@@ -206,9 +146,10 @@ def test_steps_meet_the_strong_wolfe_conditions():
     assert len(points) > 20
     for x, x2 in pairwise(points):
         (f, g), (f2, g2) = known[x.tobytes()], known[x2.tobytes()]
-        s = x2 - x
+        s, y = x2 - x, g2 - g
         assert f2 <= f + 1e-3 * (g @ s) * (1 - 1e-12)
-        assert abs(g2 @ s) <= 0.9 * abs(g @ s) * (1 + 1e-12)
+        curves = s @ y >= 1e-3 * np.linalg.norm(s) * np.linalg.norm(y) * (1 - 1e-9)
+        assert curves or abs(g2 @ s) <= 0.9 * abs(g @ s) * (1 + 1e-12)
 
 
 @each_search
@@ -235,7 +176,7 @@ def test_flatter_point_is_the_answer_where_rounding_hides_which_is_lower():
 
 
 def test_step_that_rounding_lifts_is_taken_but_is_no_convergence():
-    m, strict = LBFGSMinimizer([1.0], ftol=0), LBFGSMinimizer([1.0])
+    m, strict = LBFGSMinimizer([1.0]), LBFGSMinimizer([1.0], ftol=2.2e-9)
     for run in (m, strict):
         run.tell(1e6, [1.0])
         run.tell(1e6 + 1e-4, [0.5])
@@ -271,42 +212,13 @@ def test_failed_search_without_a_lower_trial_drops_the_pairs():
     assert np.allclose(d / np.linalg.norm(d), -g / np.linalg.norm(g), rtol=1e-7, atol=0)
 
 
-def test_inverse_hessian_satisfies_its_newest_pairs():
-    h = np.logspace(0, 3, 30)
-    result = minimize(
-        lambda x: (float(h @ x**2) / 2, h * x),
-        np.ones(30),
-        jac=True,
-        options={"maxcor": 7, "maxiter": 13, "gtol": 0, "ftol": 0},
-    )
-    H = result.hess_inv
-    assert H.sk.shape == H.yk.shape == (7, 30)
-    assert np.allclose(H.yk, h * H.sk, rtol=1e-9, atol=1e-12)
-    assert np.allclose(H @ H.yk[-1], H.sk[-1], rtol=1e-9, atol=1e-15)
-    dense = H.todense()
-    assert np.allclose(dense, dense.T, rtol=1e-10, atol=1e-14)
-    assert np.linalg.eigvalsh(dense).min() > 0
-    outside = np.linalg.svd(np.vstack([H.sk, H.yk]))[2][-1]
-    assert H.gamma == pytest.approx(H.sk[-1] @ H.yk[-1] / (H.yk[-1] @ H.yk[-1]), rel=1e-12)
-    assert np.allclose(H @ outside, H.gamma * outside, rtol=1e-9, atol=1e-14)
-    assert np.array_equal(pickle.loads(pickle.dumps(H)).todense(), dense)
-    plain = so.LbfgsInvHessProduct(H.sk / np.sqrt(H.gamma), H.yk * np.sqrt(H.gamma))
-    assert np.allclose(dense, H.gamma * plain.todense(), rtol=1e-9, atol=1e-14)
-
-
-def test_next_direction_is_the_one_of_the_inverse_hessian():
-    """The two-loop recursion in the kernel against the matrix, wrapped around the ring."""
-    m = LBFGSMinimizer(np.full(9, -1.0), maxcor=3, gtol=0, ftol=0)
-    while not m.done and m.nfev < 40:
-        nit = m.nit
-        m.tell(*rosenbrock(m.ask()))
-        if m.nit > max(nit, 1):
-            x, _, g = m._core.here()
-            d = -(m.result().hess_inv @ g)
-            assert np.allclose(m.ask() - x, d, rtol=1e-9, atol=1e-11 * abs(d).max())
-
-
 # How it ends
+
+
+def regression(w):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((50, 5))
+    return logistic(w, X, np.sign(X @ np.ones(5) + rng.standard_normal(50)))
 
 
 @pytest.mark.parametrize(
@@ -316,9 +228,10 @@ def test_next_direction_is_the_one_of_the_inverse_hessian():
         ("decrease", 0, rosenbrock, [-1.2, 1.0], {"ftol": 0.5}),
         ("maxiter", 1, rosenbrock, [-1.2, 1.0], {"maxiter": 3}),
         ("maxfun", 1, rosenbrock, [-1.2, 1.0], {"maxfun": 3}),
-        ("maxfun", 1, downhill, [0.0, 0.0], {"maxfun": 200}),
+        ("unbounded", 6, downhill, [0.0, 0.0], {"maxfun": 100}),
+        ("unbounded", 6, lambda x: (-float(x @ x), -2 * x), [1.0, 2.0], {"maxfun": 100}),
         ("linesearch", 2, uphill_gradient, [1.0, 2.0], {}),
-        ("precision", 3, rosenbrock, np.full(30, -1.0), {"gtol": 0, "ftol": 0}),
+        ("precision", 3, regression, np.zeros(5), {"gtol": 0}),
         ("stalled", 4, sway, np.arange(1.0, 11.0), {"ftol": 0}),
         ("nonfinite", 5, lambda x: (np.nan, 0 * x), [1.0], {}),
         ("nonfinite", 5, lambda x: (np.inf, x), [1.0], {}),
@@ -330,18 +243,18 @@ def test_every_way_to_stop_has_its_status(reason, status, fun, x0, options):
     result = minimize(fun, x0, jac=True, options=options)
     assert result.reason == reason
     assert result.status == status
-    assert result.success == (status == 0)
+    assert result.success == (status in (0, 3))
     f, g = fun(result.x)
     assert np.array_equal(result.fun, f, equal_nan=True)
     assert np.array_equal(result.jac, g, equal_nan=True)
 
 
 def test_every_way_to_stop_has_its_sentence():
-    from fastopt.minimize import _ENDINGS
 
-    assert tuple(_ENDINGS) == REASONS
-    sentences = [message for _, message in _ENDINGS.values()]
+    assert tuple(ENDINGS) == REASONS
+    sentences = [ending.message for ending in ENDINGS.values()]
     assert len(set(sentences)) == len(sentences)
+    assert [reason for reason, ending in ENDINGS.items() if ending.success] == ["gradient", "decrease", "precision"]
 
 
 def test_flat_function_is_converged():
@@ -355,9 +268,11 @@ def test_no_gradient_is_too_small_to_be_followed():
     assert not result.success or result.fun < 1e-200
 
 
-def test_decrease_of_zero_is_off():
-    result = minimize(rosenbrock, [-1.2, 1.0], jac=True, options={"ftol": 0, "gtol": 1e-9})
-    assert result.reason == "gradient"
+def test_decrease_is_off_by_default():
+    """A step that lowers f by a millionth of what is left, far from where the gradient is small."""
+    fun, gtol = (lambda x: (1e12 + rosenbrock(x)[0], rosenbrock(x)[1])), 1e-3
+    assert minimize(fun, [-1.2, 1.0], jac=True, options={"ftol": 1e-6}).reason == "decrease"
+    assert abs(minimize(fun, [-1.2, 1.0], jac=True, options={"gtol": gtol}).jac).max() <= gtol
 
 
 def test_maxiter_is_exact():
@@ -366,8 +281,10 @@ def test_maxiter_is_exact():
 
 
 def test_kinks_end_in_a_failure_not_in_a_success():
-    result = minimize(lambda x: (float(abs(x).sum()), np.sign(x)), [1.0, np.pi], jac=True, options={"ftol": 0})
-    assert result.reason in ("linesearch", "precision")
+    result = minimize(
+        lambda x: (float(abs(x).sum()), np.where(x > 0, 1.0, -1.0)), [1.0, np.pi], jac=True, options={"ftol": 0}
+    )
+    assert not result.success
     assert result.fun < 1e-6
 
 
@@ -570,253 +487,35 @@ def test_differences_stay_out_of_the_domain():
     assert minimize(fun, [-1.0, 2.0]).reason == "nonfinite"
 
 
-# Ask and tell
-
-
-@pytest.mark.parametrize("name", PROBLEMS)
-def test_ask_and_tell_is_minimize_bit_for_bit(name):
-    fun, x0 = PROBLEMS[name]
-    m = LBFGSMinimizer(x0)
-    while not m.done:
-        x = m.ask()
-        m.tell(*fun(x))
-    ours, other = m.result(), minimize(fun, x0, jac=True)
-    for key in ("x", "fun", "jac", "nit", "nfev", "njev", "status", "success", "message", "reason"):
-        assert np.array_equal(ours[key], other[key]), key
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
-@each_search
-def test_duplicate_goes_on_as_the_run_itself(duplicate, dtype, linesearch):
-    x0 = np.full(6, -1, dtype)
-
-    def fun(x):
-        return rosenbrock(x)[0], rosenbrock(x)[1].astype(dtype)
-
-    for cut in (0, 1, 2, 7, 25):
-        m = LBFGSMinimizer(x0, maxcor=3, linesearch=linesearch)
-        for _ in range(cut):
-            m.tell(*fun(m.ask()))
-        twin = duplicate(m)
-        for run in (m, twin):
-            while not run.done:
-                run.tell(*fun(run.ask()))
-        assert np.array_equal(m.result().x, twin.result().x)
-        assert m.nfev == twin.nfev
-
-
-def test_result_can_be_had_at_any_time():
-    m = LBFGSMinimizer([-1.2, 1.0])
-    before = m.result()
-    assert (before.status, before.success, before.nfev) == (-1, False, 0)
-    assert np.isnan(before.fun)
-    assert np.array_equal(before.x, [-1.2, 1.0])
-    lowest = np.inf
-    while not m.done:
-        f, g = rosenbrock(m.ask())
-        lowest = min(lowest, f)
-        m.tell(f, g)
-        assert m.result().fun == lowest
-
-
-def test_ended_run_takes_nothing_more():
-    m = LBFGSMinimizer([0.0])
-    m.tell(0.0, [0.0])
-    assert m.done
-    with pytest.raises(RuntimeError, match="ended"):
-        m.ask()
-    with pytest.raises(RuntimeError, match="ended"):
-        m.tell(0.0, [0.0])
-
-
-def test_asking_twice_gives_two_arrays_of_the_same_point():
-    m = LBFGSMinimizer([1.0, 2.0])
-    first, second = m.ask(), m.ask()
-    first[:] = 0
-    assert np.array_equal(second, [1.0, 2.0])
-    assert np.array_equal(m.ask(), second)
-
-
-# Callbacks
-
-
-def test_callback_gets_each_iterate():
-    points, results = [], []
-
-    def new(intermediate_result):
-        results.append(intermediate_result)
-
-    old_style = minimize(rosenbrock, [-1.2, 1.0], jac=True, callback=points.append)
-    new_style = minimize(rosenbrock, [-1.2, 1.0], jac=True, callback=new)
-    assert len(points) == len(results) == old_style.nit == new_style.nit
-    for i, (x, result) in enumerate(zip(points, results, strict=True)):
-        assert np.array_equal(x, result.x)
-        assert (result.fun, result.nit) == (rosenbrock(x)[0], i + 1)
-        assert np.array_equal(result.jac, rosenbrock(x)[1])
-    assert np.array_equal(points[-1], old_style.x)
-
-
-def test_callback_cannot_spoil_the_run():
-    plain = minimize(rosenbrock, [-1.2, 1.0], jac=True)
-    result = minimize(rosenbrock, [-1.2, 1.0], jac=True, callback=lambda x: x.fill(0))
-    assert np.array_equal(result.x, plain.x)
-
-
-@pytest.mark.parametrize("run", [minimize, partial(so.minimize, method=lbfgs)])
-def test_callback_ends_the_run_by_stop_iteration(run):
-    def stop(x):
-        raise StopIteration
-
-    result = run(rosenbrock, [-1.2, 1.0], jac=True, callback=stop)
-    theirs = so.minimize(rosenbrock, [-1.2, 1.0], jac=True, method="L-BFGS-B", callback=stop)
-    assert (result.status, result.success, result.nit) == (99, False, 1)
-    assert result.message == theirs.message
-    assert result.fun == rosenbrock(result.x)[0]
-
-
-def test_true_from_a_callback_does_not_end_the_run():
-    """As in SciPy's L-BFGS-B."""
-    assert minimize(rosenbrock, [-1.2, 1.0], jac=True, callback=lambda x: True).success
-
-
-# SciPy
-
-
-def test_scipy_takes_it_as_a_method():
-    ours = minimize(rosenbrock, [-1.2, 1.0], jac=True, tol=1e-7)
-    for jac, fun in ((True, rosenbrock), (so.rosen_der, so.rosen)):
-        theirs = so.minimize(fun, [-1.2, 1.0], jac=jac, method=lbfgs, tol=1e-7)
-        assert isinstance(theirs, so.OptimizeResult)
-        assert np.array_equal(theirs.x, ours.x)
-        assert theirs.nfev == ours.nfev
-
-
-def test_scipy_and_its_memory_of_x_are_unwrapped():
-    fun, seen = trail(rosenbrock)
-    result = so.minimize(fun, [-1.2, 1.0], jac=True, method=lbfgs)
-    assert len(seen) == result.nfev
-    wrapped = so._optimize.MemoizeJac(fun)
-    other = type("Other", (), {"__call__": wrapped.__call__})()
-    again = lbfgs(other, [-1.2, 1.0], jac=wrapped.derivative)
-    assert np.array_equal(again.x, result.x)
-
-
-@pytest.mark.parametrize("jac", [None, "2-point", "3-point", "cs"])
-def test_scipy_differences_work(jac):
-    result = so.minimize(so.rosen, [-1.2, 1.0], jac=jac, method=lbfgs)
-    assert np.allclose(result.x, 1, rtol=0, atol=1e-3)
-
-
-def test_scipy_args_options_and_what_is_unknown_are_taken():
-    result = so.minimize(
-        lambda x, a: (float((x - a) @ (x - a)), 2 * (x - a)),
-        [0.0, 0.0],
-        args=(4.0,),
-        jac=True,
-        method=lbfgs,
-        bounds=[(None, None), (-np.inf, np.inf)],
-        options={"maxcor": 3, "disp": True, "iprint": 1, "maxfev": 3, "novel": None},
-    )
-    assert np.allclose(result.x, 4)
-    assert so.minimize(quadratic, [0.0], jac=True, method=lbfgs, bounds=so.Bounds()).success
-
-
-def test_scipy_basinhopping_and_dual_annealing_use_it():
-    def fun(x):
-        return float(np.sum(x**2 - np.cos(3 * x))), 2 * x + 3 * np.sin(3 * x)
-
-    hop = so.basinhopping(fun, [2.0, -2.0], niter=20, rng=0, minimizer_kwargs={"method": lbfgs, "jac": True})
-    assert hop.fun == pytest.approx(-2, abs=1e-9)
-    anneal = so.dual_annealing(
-        lambda x: fun(x)[0],
-        [(-3, 3)] * 2,
-        maxiter=50,
-        rng=0,
-        minimizer_kwargs={"method": lbfgs},
-    )
-    assert anneal.fun == pytest.approx(-2, abs=1e-9)
-
-
-# What is refused
+def test_threads_change_no_bit():
+    """Sums are joined in the order of the chunks, whoever has formed them."""
+    x0 = np.tile([-1.2, 1.0], 40_000)
+    runs = []
+    before = fo.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            fo.set_num_threads(threads)
+            runs.append(minimize(rosenbrock, x0, jac=True, options={"maxiter": 15}))
+    finally:
+        fo.set_num_threads(before)
+    assert runs[0].nit == 15
+    assert len({run.x.tobytes() for run in runs}) == 1
 
 
 @pytest.mark.parametrize(
-    ("error", "match", "call"),
-    [
-        (ValueError, r"Unknown method: 'bfgs' .*'lbfgs'", {"method": "bfgs"}),
-        (TypeError, r"Unknown option: 'maxiters' .*'maxiter'", {"options": {"maxiters": 3}}),
-        (TypeError, r"Unknown option: 'zzz' .*maxcor", {"options": {"zzz": 3}}),
-        (ValueError, r"Invalid maxcor: 0 .*>= 1", {"options": {"maxcor": 0}}),
-        (ValueError, r"Invalid maxfun: 0 .*>= 1", {"options": {"maxfun": 0}}),
-        (ValueError, r"Invalid maxls: 2\.5 ", {"options": {"maxls": 2.5}}),
-        (ValueError, r"Invalid maxiter: nan ", {"options": {"maxiter": np.nan}}),
-        (TypeError, r"Invalid maxiter: True ", {"options": {"maxiter": True}}),
-        (TypeError, r"Invalid maxcor: 'ten' ", {"options": {"maxcor": "ten"}}),
-        (
-            ValueError,
-            r"Invalid linesearch: 'wolfe' .*'more-thuente', 'hager-zhang'",
-            {"options": {"linesearch": "wolfe"}},
-        ),
-        (TypeError, r"Invalid linesearch: None .*'armijo'", {"options": {"linesearch": None}}),
-        (ValueError, r"Invalid gtol: -1 .*gtol >= 0", {"options": {"gtol": -1}}),
-        (ValueError, r"Invalid ftol: nan ", {"options": {"ftol": np.nan}}),
-        (TypeError, r"Invalid gtol: None ", {"options": {"gtol": None}}),
-        (ValueError, r"Invalid x0 of shape \(2, 2\)", {"x0": np.ones((2, 2))}),
-        (TypeError, r"Invalid x0 of dtype complex128", {"x0": [1j]}),
-        (TypeError, r"Invalid x0 of dtype <U1", {"x0": ["a"]}),
-        (TypeError, r"Invalid fun: 3", {"fun": 3}),
-        (ValueError, r"Invalid jac: 'forward'", {"jac": "forward"}),
-        (TypeError, r"not a callable", {"callback": 3}),
-        (NotImplementedError, r"bounds", {"bounds": [(0, None), (None, None)]}),
-        (NotImplementedError, r"bounds", {"bounds": so.Bounds(0, np.inf)}),
-        (NotImplementedError, r"bounds", {"bounds": np.array([[-np.inf, 1.0]] * 2)}),
-        (ValueError, r"3 pairs of bounds, but x has shape \(2,\)", {"bounds": [(None, None)] * 3}),
-        (NotImplementedError, r"L1", {"l1": 0.1}),
-        (
-            ValueError,
-            r"gradient has shape \(3,\), but x has shape \(2,\)",
-            {"fun": lambda x: (0.0, np.zeros(3))},
-        ),
-        (ValueError, r"gradient has shape \(2, 2\)", {"fun": lambda x: (0.0, np.zeros((2, 2)))}),
-        (TypeError, r"gradient has dtype complex128", {"fun": lambda x: (0.0, x * 1j)}),
-        (ValueError, r"value of fun has shape \(2,\)", {"fun": lambda x: (x, x)}),
-        (TypeError, r"value of fun is None", {"fun": lambda x: (None, x)}),
-        (TypeError, r"value of fun is 1j", {"fun": lambda x: (1j, x)}),
-        (TypeError, r"must return \(f, gradient\), not 3\.0", {"fun": lambda x: 3.0}),
-    ],
+    "options", [{"diagonal": False}, {"conjugate": False}, {"history_dtype": "float32"}, {"maxcor": 2}]
 )
-def test_bad_input_is_refused_in_words(error, match, call):
-    call = {"fun": rosenbrock, "x0": [-1.2, 1.0], "jac": True, **call}
-    with pytest.raises(error, match=match):
-        minimize(**call)
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_minimum_does_not_depend_on_the_way_there(name, options):
+    fun, x0 = PROBLEMS[name]
+    ours, whole = (minimize(fun, x0, jac=True, tol=1e-8, options=o) for o in (options, {}))
+    assert ours.success and whole.success
+    # As above: a gradient within 1e-8 and a least curvature above 0.1.
+    assert abs(ours.fun - whole.fun) <= 1e-13 * max(1, abs(whole.fun))
 
 
-def test_constraints_are_refused():
-    with pytest.raises(ValueError, match="Invalid constraints"):
-        lbfgs(rosenbrock, [1.0], jac=True, constraints=({"type": "eq", "fun": len},))
-
-
-def test_refused_gradient_changes_nothing():
-    m = LBFGSMinimizer([-1.2, 1.0])
-    x = m.ask()
-    for f, g in ((0.0, [1.0]), (None, [1.0, 1.0]), (1.0, ["a", "b"])):
-        with pytest.raises((TypeError, ValueError)):
-            m.tell(f, g)
-    assert m.nfev == 0
-    assert np.array_equal(m.ask(), x)
-
-
-def test_limits_may_be_infinite_and_tolerances_zero():
-    options = {"maxiter": np.inf, "maxfun": 1e6, "gtol": np.float32(1e-5), "maxcor": np.int64(4)}
-    assert minimize(rosenbrock, [-1.2, 1.0], jac=True, options=options).success
-
-
-def test_import_leaves_scipy_alone():
-    code = "import sys, fastopt.minimize; sys.exit(any(m.startswith('scipy') for m in sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_a_forgotten_jac_is_named():
-    with pytest.raises(TypeError, match=r"fun returned a tuple of 2: if that is \(f, gradient\), pass jac=True"):
-        minimize(lambda x: (x @ x, 2 * x), np.ones(2))
+def test_first_trial_is_where_it_is_asked_for():
+    m = LBFGSMinimizer([3.0, -4.0], init_step=0.125)
+    m.tell(*quadratic(m.ask(), 2.0))
+    g = quadratic(np.array([3.0, -4.0]), 2.0)[1]
+    assert np.array_equal(m.ask(), [3.0, -4.0] - 0.125 * g)

@@ -5,15 +5,16 @@ for problem in problems():
     f, g = problem.fun(problem.x0)
 """
 
+from importlib import import_module
+
 from problems.problem import Problem
 
 __all__ = ["Problem", "problems"]
 
+KINDS = ("unconstrained", "bounded", "structured")
+
 
 def problems(kind=None):
     """All problems, or those of one kind: "unconstrained", "bounded", "structured"."""
-    from problems import bounded, structured, unconstrained
-
-    modules = {"unconstrained": unconstrained, "bounded": bounded, "structured": structured}
-    chosen = modules.values() if kind is None else [modules[kind]]
-    return [problem for module in chosen for problem in module.problems()]
+    kinds = KINDS if kind is None else (kind,)
+    return [problem for kind in kinds for problem in import_module(f"problems.{kind}").problems()]

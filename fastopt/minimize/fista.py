@@ -7,15 +7,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
-from fastopt.penalties import Penalty
+from fastopt.minimize.bounds import Limits, limits, within
+from fastopt.minimize.evaluation import Vector, checked, evaluator, start
+from fastopt.minimize.options import chosen, limits_of_run
+from fastopt.minimize.outcome import ENDINGS, finish, outcome, run, watcher
+from fastopt.penalties import L1, Box, Penalty, is_separable
 
-Vector = NDArray[Any]
+if TYPE_CHECKING:
+    from scipy.optimize import OptimizeResult  # type: ignore[import-untyped]
+
+# Steps of a first-order method may be small far from the minimum, so that its ftol is off.
+OPTIONS = {"gtol": 1e-5, "ftol": 0.0, "maxiter": 15000, "maxfun": 15000}
+FISTA_ENDINGS = ENDINGS | {
+    "gradient": ENDINGS["gradient"]._replace(
+        message="Converged: no component of the gradient mapping is larger than gtol."
+    ),
+    # It may also be that f has a kink there which the penalty does not know of.
+    "precision": ENDINGS["precision"]._replace(
+        success=False, message="Stopped: rounding hides any further decrease of f; gtol is not met."
+    ),
+    "stalled": ENDINGS["stalled"]._replace(
+        message="Stopped: neither f nor the gradient mapping has fallen over a thousand iterations; gtol is not met."
+    ),
+}
 
 DOUBT = 10  # trials after which rounding is no longer believed to be why f disagrees with its gradient
 TRIALS = 60  # that one step may take
@@ -35,7 +55,9 @@ class Point(NamedTuple):
 
 
 class FISTA:
-    """Minimize f + penalty from `x`, a vector of its own.
+    """Minimize f + penalty from `x`, a vector of its own, calling f within the bounds only.
+
+    With bounds the penalty must be one of each element: then its prox, projected, is the prox of both.
 
     A step goes from y, ahead of the iterate by momentum, to u = prox(y - step g), where
     f(u) <= f(y) + g'(u - y) + ||u - y||^2 / (2 step) must hold. Momentum ends where it leads uphill.
@@ -48,12 +70,24 @@ class FISTA:
     optimization with backtracking", Foundations of Computational Mathematics 2014: momentum where steps grow.
     """
 
-    def __init__(self, x: Vector, penalty: Penalty, *, gtol: float, ftol: float, maxiter: int, maxfun: int) -> None:
-        self.penalty = penalty
+    def __init__(
+        self,
+        x: Vector,
+        penalty: Penalty,
+        bounds: Limits | None = None,
+        *,
+        gtol: float,
+        ftol: float,
+        maxiter: int,
+        maxfun: int,
+    ) -> None:
+        self.penalty, self.bounds = penalty, bounds
         self.gtol, self.ftol, self.maxiter, self.maxfun = gtol, ftol, maxiter, maxfun
         self.eps = float(np.finfo(x.dtype).eps)
         self.nit = self.nfev = 0
         self.reason = "running"
+        self.step, self.gnorm = 0.0, math.inf  # of the last iteration, and of the gradient mapping
+        x = within(x, bounds)
         start = penalty.prox(x) if penalty.value(x) == math.inf else x  # from outside of a constraint
         self._here = self._best = Point(start, math.nan, np.full_like(start, np.nan), math.inf, False)
         self._algorithm = self._run(start)
@@ -90,7 +124,7 @@ class FISTA:
         if not (here.finite and math.isfinite(here.total)):
             return "nonfinite"
         step = _first_step(here)
-        calm = self._slope(here, step)
+        calm = self.gnorm = self._slope(here, step)
         if calm <= self.gtol:
             return "gradient"
         if self.maxiter == 0:
@@ -139,7 +173,8 @@ class FISTA:
             self._here = here
             self.nit += 1
             failures = 0
-            slope = self._slope(here, step)
+            slope = self.gnorm = self._slope(here, step)
+            self.step = step
             if slope <= self.gtol:
                 return "gradient"
             drop, size = former.total - here.total, max(abs(former.total), abs(here.total))
@@ -162,7 +197,7 @@ class FISTA:
             elif before > 1:
                 if self.nfev >= self.maxfun:
                     return "maxfun"
-                y = yield _ahead(here.x, former.x, (before - 1) / t)
+                y = yield within(_ahead(here.x, former.x, (before - 1) / t), self.bounds)
                 if not y.finite:
                     y, t = here, 1.0
 
@@ -170,7 +205,7 @@ class FISTA:
         """The proximal gradient step."""
         with np.errstate(all="ignore"):
             moved = point.x - point.x.dtype.type(step) * point.g
-        return self.penalty.prox(moved, step)
+        return within(self.penalty.prox(moved, step), self.bounds)
 
     def _slope(self, point: Point, step: float) -> float:
         """The largest component of the gradient mapping, inf where rounding hides some of it."""
@@ -179,6 +214,39 @@ class FISTA:
         if np.any((size > self.gtol) & (size * step < 4 * self.eps * np.abs(point.x))):
             return math.inf
         return float(np.max(np.abs(_minus(point.x, self._forward(point, step))), initial=0)) / step
+
+
+def fista(
+    fun: Callable[..., Any],
+    x0: ArrayLike,
+    args: Any,
+    jac: Any,
+    *,
+    bounds: Any,
+    callback: Callable[..., Any] | None,
+    tol: float | None,
+    l1: ArrayLike | None,
+    penalty: Penalty | None,
+    eps: float | None = None,
+    finite_diff_rel_step: float | None = None,
+    history: bool = False,
+    **options: Any,
+) -> OptimizeResult:
+    """FISTA as `minimize` calls it."""
+    x = start(x0).copy()
+    low_high = limits(bounds, x)
+    if l1 is not None and np.any(l1):
+        if penalty is not None:
+            raise ValueError("'fista' takes a penalty or l1, not both")
+        penalty = L1(l1)
+    if penalty is not None and low_high is not None and not is_separable(penalty):
+        raise ValueError(f"'fista' cannot handle bounds together with {type(penalty).__name__}")
+    evaluate = evaluator(fun, x0, args, jac, bounds, eps, finite_diff_rel_step)
+    watch = watcher(callback, history)
+    stops = limits_of_run(chosen(options, OPTIONS, tol, evaluate))
+    solver = FISTA(x, Box() if penalty is None else penalty, low_high, **stops)
+    run(solver, solver.tell, checked(evaluate), watch)
+    return finish(outcome(solver, FISTA_ENDINGS), evaluate, watch)
 
 
 def _first_step(point: Point) -> float:
