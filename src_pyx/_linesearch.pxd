@@ -79,7 +79,6 @@ cdef inline void search_from(search_t* s, double t, double stpmax) noexcept nogi
     s.bracketed = False
     s.lowering = True
     s.phase = WIDENING
-    s.halving = False
 
 cdef inline void search_start(
     search_t* s, double f, double slope, double t, double stpmax, Py_ssize_t maxls, double slack, double eps
@@ -234,11 +233,7 @@ cdef inline void hager_zhang(search_t* s, point_t now) noexcept nogil:
     s.far = s.high.t
 
     if s.halving:
-        # The trial is no end of the new interval, so that no second step follows.
-        if s.phase == WIDENING:
-            s.phase = MIDPOINT
-        elif s.phase == FIRST_STEP:
-            s.phase = SECOND_STEP
+        s.phase = SECOND_STEP  # The halves are short enough, and the trial is no end of theirs.
         s.t = midpoint(s)
         return
     if s.phase == FIRST_STEP:  # S2, S3
@@ -261,8 +256,6 @@ cdef inline void armijo(search_t* s, point_t now) noexcept nogil:
     """
     cdef bint turns
     cdef double fraction = cubic_fraction(s.low, now, &turns)
-    s.bracketed = True
-    s.far = now.t
     s.t = now.t * (max(.1, min(.5, fraction)) if turns else .5)
 
 

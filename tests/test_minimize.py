@@ -110,6 +110,25 @@ def test_searches_differ_and_the_first_is_the_default():
     assert len({run.fun for run in runs}) == 3
 
 
+@pytest.mark.parametrize(
+    ("linesearch", "f", "taken"),
+    [
+        ("more-thuente", -1e-3, True),
+        ("more-thuente", -0.9e-3, False),
+        ("hager-zhang", -0.1, True),
+        ("hager-zhang", -0.09, False),
+        ("armijo", -1e-3, True),
+        ("armijo", -0.9e-3, False),
+    ],
+)
+def test_search_asks_for_its_share_of_the_decrease_foretold(linesearch, f, taken):
+    m = LBFGSMinimizer([0.0], linesearch=linesearch)
+    m.tell(0.0, [-1.0])
+    assert np.array_equal(m.ask(), [1.0])
+    m.tell(f, [-0.95])
+    assert m.nit == taken
+
+
 @each_search
 @pytest.mark.parametrize("seed", range(10))
 def test_noise_of_rounding_does_not_keep_it_from_the_minimum(seed, linesearch):

@@ -19,6 +19,7 @@ from fastopt.penalties import Penalty
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult  # type: ignore[import-untyped]
 
+# In the order of kind_t in _linesearch.pxd.
 LINE_SEARCHES = ("more-thuente", "hager-zhang", "armijo")
 
 
@@ -51,7 +52,9 @@ class LBFGSMinimizer:
     maxls : int, default 30
         Evaluations one line search may take; twice as many along steepest descent.
     linesearch : {"more-thuente", "hager-zhang", "armijo"}, default "more-thuente"
-        How the step is found; "armijo" is backtracking, which asks for a decrease only.
+        How the step is found where the first trial will not do: by the safeguarded cubics of Moré and Thuente; by the
+        double steps of Hager and Zhang (2006), who ask for a larger decrease, .1 t g'd; or by backtracking, which never
+        lengthens a step and asks for a decrease only.
     init_step : float, optional
         Length t of the first trial, x0 - t g; positive. None is a guess from the sizes of x0 and g.
     diagonal : bool, default True
