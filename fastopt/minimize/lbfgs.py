@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastopt._lbfgs import PADDING, LBFGSCore
 from fastopt._validation import check_choice, check_flag, check_number
-from fastopt.minimize.bounds import limits
+from fastopt.minimize.bounds import Limits, limits, within
 from fastopt.minimize.evaluation import Vector, evaluator, gradient_of, penalized, start, value_of
 from fastopt.minimize.options import chosen, limits_of_run, whole
 from fastopt.minimize.outcome import ENDINGS, finish, outcome, run, watcher
@@ -109,10 +109,9 @@ class LBFGSMinimizer:
         history_dtype: DTypeLike | None = None,
     ) -> None:
         x = start(x0)
-        if limits(bounds, x) is not None:
-            raise NotImplementedError("L-BFGS cannot handle bounds yet: leave them out, or use method='fista'")
-        if l1 is not None and np.any(l1):
-            raise NotImplementedError("L-BFGS cannot handle an L1 penalty yet: leave it out, or use method='fista'")
+        low_high = limits(bounds, x)
+        weights = _weights(l1, x)
+        x = within(x, low_high)
         stops = limits_of_run({"gtol": gtol, "ftol": ftol, "maxiter": maxiter, "maxfun": maxfun})
         maxls = whole("maxls", maxls, 1)
         check_choice(linesearch, LINE_SEARCHES, "L-BFGS", "linesearch")
@@ -122,7 +121,7 @@ class LBFGSMinimizer:
         check_flag(conjugate, "L-BFGS", "conjugate")
         self._core = LBFGSCore(
             x.size,
-            *_buffers(x, _memory(maxcor, x.size), _precision(history_dtype, x), diagonal),
+            *_buffers(x, _memory(maxcor, x.size), _precision(history_dtype, x), diagonal, low_high, weights),
             **stops,
             maxls=maxls,
             init_step=0.0 if init_step is None else float(init_step),
@@ -199,13 +198,47 @@ def _precision(history_dtype: DTypeLike | None, x: Vector) -> np.dtype[Any]:
     return min(dtype, x.dtype)
 
 
-def _buffers(x: Vector, maxcor: int, dtype: np.dtype[Any], diagonal: bool) -> tuple[NDArray[Any], ...]:
-    """The arrays a core works on, at the start: points, history, scaling and rho."""
+def _weights(l1: ArrayLike | None, x: Vector) -> NDArray[np.float64] | None:
+    """The weights of all variables, or None if they are zeros."""
+    if l1 is None:
+        return None
+    weights = np.asarray(l1)
+    if weights.dtype.kind not in "biuf":
+        raise TypeError(f"Invalid l1: {l1!r:.80} (must be real numbers)")
+    if weights.shape not in ((), (1,), x.shape):
+        raise ValueError(f"l1 has shape {weights.shape}, but x has shape {x.shape}")
+    wrong = ~((weights >= 0) & np.isfinite(weights.astype(x.dtype)))
+    if wrong.any():
+        raise ValueError(f"Invalid l1: {weights[wrong][0]} (must be finite, l1 >= 0)")
+    return np.broadcast_to(weights, x.shape).astype(np.float64) if weights.any() else None
+
+
+def _buffers(
+    x: Vector,
+    maxcor: int,
+    dtype: np.dtype[Any],
+    diagonal: bool,
+    low_high: Limits | None,
+    weights: NDArray[np.float64] | None,
+) -> tuple[NDArray[Any], ...]:
+    """The arrays a core works on, at the start: points, history, scaling, rho and box."""
     slots = maxcor + 1
-    stride = -(-x.size // PADDING) * PADDING
+    n, stride = x.size, -(-x.size // PADDING) * PADDING
     points = np.zeros((7, stride), x.dtype)
-    points[[0, 2], : x.size] = x
-    return points, np.zeros((2 * slots, stride), dtype), np.zeros((3 if diagonal else 0, stride)), np.zeros(2 * slots)
+    points[[0, 2], :n] = x
+    history = np.zeros((2 * slots, stride), dtype)
+    scaling = np.zeros((3 if diagonal else 0, stride))
+    if low_high is None and weights is None:
+        return points, history, scaling, np.zeros(2 * slots), np.zeros((0, stride), x.dtype)
+    box = np.zeros((3 if weights is None else 8, stride), x.dtype)
+    for sides in (1, 2), (6, 7):
+        if sides[0] < len(box):
+            box[sides, :] = [[-np.inf], [np.inf]]
+            if low_high is not None:
+                box[sides, :n] = low_high
+    if weights is not None:
+        box[3, :n] = weights
+    return points, history, scaling, np.zeros(4 * slots), box
 
 
 OPTIONS = LBFGSMinimizer.__init__.__kwdefaults__ or {}
