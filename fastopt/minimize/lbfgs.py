@@ -35,14 +35,18 @@ class LBFGSMinimizer:
     x0 : array_like, shape (n,)
         Starting point; never written to. float32 is kept, all else becomes float64.
     bounds : sequence of (low, high), ndarray of shape (n, 2), or scipy.optimize.Bounds, optional
-        Must not restrict anything for now.
-    l1 : float or array_like, optional
-        Must be zero for now.
+        None and infinity are no bound. They hold exactly at every point to evaluate; x0 is projected, and a variable
+        whose bounds are equal never moves. The first trial is the projection of x0 - g where all variables have two.
+    l1 : float or array_like of shape (n,), optional
+        Weights of ``sum l1 |x|``, which is added to f, one for all or one for each variable; at least 0. f itself must
+        be smooth. Zeros are exact.
     maxcor : int or "auto", default "auto"
         Number of pairs kept, at least 1. "auto" is 3 n, but at least 10 and at most 50, or where n is so large that the
         direction would take longer than most objectives, the larger of 10 and 1e6 / n.
     gtol : float, default 1e-5
-        Converged when no component of the gradient is larger than this; at least 0.
+        Converged when no component of the gradient is larger than this; at least 0. With bounds it is that of
+        x - P(x - g), P the projection on them, and with l1 that of x - P(soft(x - g, l1)), soft(z, w) being z moved
+        toward 0 by w: both are the gradient where x is far from bounds and zeros, and 0 at the minimum.
     ftol : float, default 0
         Stop also when a step lowers f by less than ftol * max(|f before|, |f|, 1). That is a success, as you asked for
         it, but it says nothing about the gradient; 0 is off.
@@ -66,11 +70,14 @@ class LBFGSMinimizer:
     ------
     ValueError, TypeError
         For a value out of range or of the wrong type.
-    NotImplementedError
-        For bounds or an L1 penalty.
 
     Notes
     -----
+    With bounds the direction is made in those variables that neither the gradient nor the direction itself pushes out
+    at a bound, from the parts that the pairs have there; the search either ends at the first bound on its way or, where
+    that promises enough, follows the path P(x + t d). There is no generalized Cauchy point. With l1 all this happens in
+    the orthant of x, which is chosen anew in each iteration.
+
     Unlike SciPy's L-BFGS-B: where f or the gradient is not finite, the step is taken back; a
     search that fails falls back on its lowest trial; `ftol` is off, so that success means that the gradient is small,
     or as small as rounding allows; `maxfun` holds within a search. An exception between `ask` and `tell` changes
@@ -79,6 +86,9 @@ class LBFGSMinimizer:
     References
     ----------
     Nocedal, J. (1980). Updating quasi-Newton matrices with limited storage. Math. Comp. 35(151).
+    Bertsekas, D. P. (1982). Projected Newton methods for optimization problems with simple constraints. SIAM J. Control
+    Optim. 20(2).
+    Andrew, G. and Gao, J. (2007). Scalable training of L1-regularized log-linear models. ICML.
 
     Examples
     --------
@@ -168,7 +178,11 @@ class LBFGSMinimizer:
             self._core.tell(value_of(f), gradient_of(g, self._core.ask()))
 
     def result(self) -> OptimizeResult:
-        """Return the best point evaluated so far and how the run ended, as `minimize` does."""
+        """Return the best point evaluated so far and how the run ended, as `minimize` does.
+
+        fun includes l1, and jac is the gradient of f alone. hess_inv approximates the inverse Hessian of f by all
+        pairs; its part for the free variables is not the inverse that the run used where bounds held others.
+        """
         from fastopt.minimize.inverse_hessian import InverseHessian
 
         result = outcome(self._core, ENDINGS)
@@ -207,7 +221,7 @@ def _weights(l1: ArrayLike | None, x: Vector) -> NDArray[np.float64] | None:
         raise TypeError(f"Invalid l1: {l1!r:.80} (must be real numbers)")
     if weights.shape not in ((), (1,), x.shape):
         raise ValueError(f"l1 has shape {weights.shape}, but x has shape {x.shape}")
-    wrong = ~((weights >= 0) & np.isfinite(weights.astype(x.dtype)))
+    wrong = ~((weights >= 0) & (weights <= np.finfo(x.dtype).max))
     if wrong.any():
         raise ValueError(f"Invalid l1: {weights[wrong][0]} (must be finite, l1 >= 0)")
     return np.broadcast_to(weights, x.shape).astype(np.float64) if weights.any() else None
@@ -283,7 +297,10 @@ def lbfgs(
     if constraints is not None and np.size(constraints):
         raise ValueError(f"Invalid constraints: {constraints!r} (L-BFGS handles none)")
     if penalty is not None and not penalty.smooth:
-        raise ValueError(f"L-BFGS cannot handle {type(penalty).__name__}, which is not smooth: use method='fista'")
+        raise ValueError(
+            f"L-BFGS cannot handle {type(penalty).__name__}, which is not smooth: use method='fista', "
+            "or for L1 and Box pass l1 and bounds"
+        )
     evaluate = evaluator(fun, x0, args, jac, bounds, eps, finite_diff_rel_step)
     watch = watcher(callback, history)
     m = LBFGSMinimizer(x0, bounds, l1, **chosen(options, OPTIONS, tol, evaluate))
