@@ -1,10 +1,10 @@
 """What bounds and an L1 penalty change in the solver: which variables move, how far, and along which path.
 
-Design: variables at a bound that the gradient or the direction pushes out are held, and the two-loop recursion runs over
-the others: pairs are kept whole, and their products are formed anew for the variables that are free. What then meets a
-bound on its way is clipped, so that every trial is feasible and what reaches a bound is exactly there. The search
-either ends at the first bound or follows the path bent along all of them. With L1 the box is the orthant of x, within
-which f + w'|x| is smooth; what reaches 0 stops there, and may leave for the other side in the next iteration.
+Design: variables at a bound that the gradient or the direction pushes out are held, and the two-loop recursion runs
+over the others: pairs are kept whole, and their products are formed anew for the variables that are free. What then
+meets a bound on its way is clipped, so that every trial is feasible and what reaches a bound is exactly there. The
+search either ends at the first bound or follows the path bent along all of them. With L1 the box is the orthant of x,
+within which f + w'|x| is smooth; what reaches 0 stops there, and may leave for the other side in the next iteration.
 
 Bertsekas, D. P. (1982), Projected Newton methods for optimization problems with simple constraints, SIAM J. Control and
 Optimization 20(2). Andrew, G. and Gao, J. (2007), Scalable training of L1-regularized log-linear models, ICML.
@@ -97,7 +97,7 @@ cdef void choose_pairs(lbfgs_t* s) noexcept nogil:
 
 
 cdef double aim(lbfgs_t* s, double* t) noexcept nogil:
-    """Choose between the straight way, at most to the first bound, and the bent one to the trial; return the longest step.
+    """Choose between the straight way, at most to the first bound, and the bent one to the trial; how far it goes.
 
     The way to a bound is lengthened by its rounding, so that what is clipped at its end is the variable that meets it.
     """

@@ -244,7 +244,7 @@ cdef hot orient(
 cdef hot hold(
     real** b, stored** h, Py_ssize_t offset, Py_ssize_t n, const double* k, double* sums
 ) noexcept nogil:
-    """free = 0 where there is no room, or x is at a bound and -g leads out; sums: how many, how many others than before."""
+    """free = 0 where there is no room, or x is at a bound and -g leads out; sums: how many, how many changed."""
     cdef const real* x = b[0] + offset
     cdef const real* g = b[1] + offset
     cdef const real* low = b[LOW] + offset
@@ -265,7 +265,7 @@ cdef hot hold(
 cdef hot drop(
     real** b, stored** h, Py_ssize_t offset, Py_ssize_t n, const double* k, double* sums
 ) noexcept nogil:
-    """free = d = 0 where x is at a bound and d leads out; sums: how many, g'd, d'd; -max: the step to the first bound."""
+    """free = d = 0 where x is at a bound and d leads out; sums: how many, g'd, d'd; -max is the way to a bound."""
     cdef const real* x = b[0] + offset
     cdef const real* g = b[1] + offset
     cdef real* d = b[2] + offset

@@ -162,7 +162,7 @@ def test_nonnegative_least_squares_is_that_of_scipy(seed):
 # What bounds change in the algorithm
 
 
-@pytest.mark.parametrize("bounds", [(-1e4, INF), (-INF, 1e4), ([-1e4] + [-INF], 1e4)])
+@pytest.mark.parametrize("bounds", [(-1e4, INF), (-INF, 1e4), ([-1e4, -INF], 1e4)])
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_bounds_that_are_never_met_change_no_bit(name, bounds):
     fun, x0 = PROBLEMS[name]
@@ -205,7 +205,7 @@ def test_bent_path_asks_for_a_decrease_only():
 
 
 def test_refused_path_is_left_for_the_first_bound_where_that_promises_more():
-    """Through f, g'(x2 - x) = -100.1 and f2 the parabola falls by 100.1^2 / (4 (f2 + 100.1)), on the straight way by 9.6."""
+    """Through f, g'(x2 - x) = -100.1 and f2 the parabola falls by 100.1^2 / 4 (f2 + 100.1); straight on, by 9.6."""
     for f, slope in ((1000.0, 10.0), (161.0, 10.0), (np.nan, 0.0), (0.0, np.nan)):
         m = bent_search()
         m.tell(f, [1.0, slope])
@@ -442,7 +442,7 @@ def test_threads_change_no_bit():
     finally:
         fo.set_num_threads(before)
     assert runs[0].success
-    assert 3 < runs[0].nfev
+    assert runs[0].nfev > 3
     assert all(np.array_equal(run.x, runs[0].x) and run.nfev == runs[0].nfev for run in runs)
 
 
@@ -669,12 +669,11 @@ def test_no_trial_leaves_the_orthant_that_its_search_began_in():
 
 def test_smooth_part_alone_makes_the_pairs():
     fun, largest, _, _ = lasso()
-    traced, seen = trail(fun)
     m = LBFGSMinimizer(np.ones(80), l1=0.1 * largest, conjugate=False, maxcor=100)
     points = []
     while not m.done:
         nit = m.nit
-        m.tell(*traced(m.ask()))
+        m.tell(*fun(m.ask()))
         if m.nit > nit or not points:
             points.append(m._core.here())
     S, Y, _ = m._core.pairs()
@@ -701,5 +700,5 @@ def test_l1_in_single_precision():
 
 def test_penalty_without_method_stays_with_fista():
     assert minimize(quadratic, np.zeros(3), jac=True, penalty=fo.Box(0, 0.5)).x.tolist() == [0.5] * 3
-    with pytest.raises(ValueError, match="Box, which is not smooth.*pass l1 and bounds"):
+    with pytest.raises(ValueError, match=r"Box, which is not smooth.*pass l1 and bounds"):
         minimize(quadratic, np.zeros(3), jac=True, penalty=fo.Box(0, 0.5), method="lbfgs")
