@@ -13,6 +13,7 @@ class LBFGSCore:
         history: NDArray[Any],
         scaling: NDArray[Any],
         rho: NDArray[Any],
+        box: NDArray[Any],
         *,
         gtol: float,
         ftol: float,

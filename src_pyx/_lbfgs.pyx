@@ -19,7 +19,7 @@ from _core cimport (
     cascade_t, cascade_total, dot_lanes, dtype_of, fold, hot, real, share_t, sum_lanes,
 )
 from _linesearch cimport (
-    ACCEPTED, FIXED, HAGER_ZHANG, SEARCHING, kind_t, search_advance, search_start, search_t, verdict_t,
+    ACCEPTED, EXHAUSTED, FIXED, HAGER_ZHANG, SEARCHING, kind_t, search_advance, search_from, search_start, search_t, verdict_t,
 )
 
 from . import _threads
@@ -29,11 +29,15 @@ cdef object hire = _threads.hire
 
 include "_lbfgs_passes.pxi"
 
+include "_lbfgs_box_passes.pxi"
+
 cdef double MARGIN = .3  # how much better D must foretell
+cdef double LONGEST = 1e10  # step
 
 ctypedef struct kernels_t:
     kernel_t fetch, weigh, reverse, turn, middle, finish, descend, walk, survey
     kernel_t differ, cross, foretell, learn, conjugate
+    kernel_t orient, hold, portion, drop  # of bounds
 
 cdef void bind(kernels_t* k, real* _points, stored* _history) noexcept:
     """The kernels for points and a history of these types."""
@@ -100,6 +104,9 @@ ctypedef struct lbfgs_t:
     Py_ssize_t still  # iterations without progress
     Py_ssize_t far  # iterations in a row that went as far as a step may
     Py_ssize_t lessons  # pairs that D has been learned from
+    Py_ssize_t held  # variables that the direction leaves where they are
+    Py_ssize_t stale  # newest pairs whose products over the free variables are not known
+    Py_ssize_t usable  # pairs that the direction is made of
     double gtol
     double ftol
     double init_step  # 0: chosen by the gradient
@@ -114,6 +121,9 @@ ctypedef struct lbfgs_t:
     double slope  # g'd
     double square  # d'd
     double former_f  # before the last step
+    double hit  # the step to the first bound
+    double foretold  # g'(x2 - x) of the trial x2, which is clipped
+    double free_gamma
     double still_gnorm
     double window_f
     double window_gnorm
@@ -129,6 +139,8 @@ ctypedef struct lbfgs_t:
     bint scaled  # D is in use
     bint fresh  # the starting point has not been evaluated
     bint akin  # the newest pair is of the function that is being minimized
+    bint closed  # every variable has two bounds
+    bint bent  # the search follows the bounds from the first it meets
     # What follows is set anew by `attach`.
     Py_ssize_t width  # bytes of an element of points
     Py_ssize_t history_width
@@ -136,9 +148,12 @@ ctypedef struct lbfgs_t:
     void* points
     void* history  # S, then Y: one row for each slot
     double* scaling  # p, q and D = sqrt(p / q)
-    double* rho  # 1 / s'y for each slot, then as many numbers to work with
+    double* rho  # 1 / s'y for each slot, as many numbers to work with, and with bounds 1 / s'y and s'y / y'y where free
     double* partial
+    void* box
+    Py_ssize_t sides  # rows of the box: 0 without bounds
     kernels_t kernels
+    kernels_t held_kernels
 
 
 cdef inline void* vector(const lbfgs_t* s, Py_ssize_t i) noexcept nogil:
@@ -149,6 +164,16 @@ cdef inline void* step_of(const lbfgs_t* s, Py_ssize_t slot) noexcept nogil:
 
 cdef inline void* change_of(const lbfgs_t* s, Py_ssize_t slot) noexcept nogil:
     return step_of(s, s.slots + slot)
+
+cdef inline void* side(const lbfgs_t* s, Py_ssize_t which) noexcept nogil:
+    return <char*> s.box + (which - FREE) * s.stride * s.width
+
+cdef inline void* slope_vector(const lbfgs_t* s) noexcept nogil:
+    """The gradient that tells the slope."""
+    return side(s, PSEUDO) if s.sides == WITH_L1 else vector(s, s.here.g)
+
+cdef inline double* free_rho(const lbfgs_t* s) noexcept nogil:
+    return s.rho + 2 * s.slots
 
 cdef inline Py_ssize_t before(const lbfgs_t* s, Py_ssize_t slot) noexcept nogil:
     return slot - 1 if slot else s.slots - 1
@@ -173,53 +198,64 @@ cdef inline void begin_pass(const lbfgs_t* s, pass_t* p) noexcept nogil:
     p.stages = 0
     p.n = s.stride
     p.partial = s.partial
+    p.box = <char*> s.box
+    p.sides = s.sides
+    p.span = s.stride * s.width
 
 cdef inline stage_t* then(pass_t* p, kernel_t kernel) noexcept nogil:
     cdef stage_t* stage = &p.stage[p.stages]
+    cdef Py_ssize_t i
     p.stages += 1
     stage.kernel = kernel
+    for i in range(p.sides):
+        stage.b[FREE + i] = p.box + i * p.span
     return stage
 
 
+include "_lbfgs_box.pxi"
+
+
 cdef void direct(lbfgs_t* s) noexcept nogil:
-    """d = -H g by the two-loop recursion, with its slope g'd and square d'd."""
+    """d = -H g by the two-loop recursion, with its slope g'd and square d'd; where variables are held, in the others."""
     cdef pass_t p
     cdef stage_t* stage
+    cdef const kernels_t* kernels = &s.held_kernels if s.held else &s.kernels
     cdef void* d = vector(s, DIRECTION)
-    cdef void* g = vector(s, s.here.g)
+    cdef void* g = slope_vector(s)
     cdef double* alpha = s.rho + s.slots
+    cdef double* rho = free_rho(s) if s.held else s.rho
     cdef Py_ssize_t slot = before(s, s.head)
     cdef Py_ssize_t _i
     begin_pass(s, &p)
-    if s.count == 0:
-        stage = then(&p, s.kernels.descend)
+    if s.usable == 0:
+        stage = then(&p, kernels.descend)
         stage.b[0], stage.b[1], stage.b[2] = d, g, diagonal_of(s)
         stage.k[0] = s.scale
     else:
-        stage = then(&p, s.kernels.reverse)
+        stage = then(&p, kernels.reverse)
         stage.b[0], stage.b[1], stage.h[0] = d, g, step_of(s, slot)
         run(&p, s.threads)
         for _i in range(s.count - 1):
-            alpha[slot] = s.rho[slot] * stage.sums[0]
-            stage.kernel = s.kernels.turn
+            alpha[slot] = rho[slot] * stage.sums[0]
+            stage.kernel = kernels.turn
             stage.h[0], stage.h[1] = change_of(s, slot), step_of(s, before(s, slot))
             stage.k[0] = -alpha[slot]
             run(&p, s.threads)
             slot = before(s, slot)
-        alpha[slot] = s.rho[slot] * stage.sums[0]
-        stage.kernel = s.kernels.middle
+        alpha[slot] = rho[slot] * stage.sums[0]
+        stage.kernel = kernels.middle
         stage.b[1], stage.h[0] = diagonal_of(s), change_of(s, slot)
-        stage.k[0], stage.k[1] = -alpha[slot], s.scale if s.scaled else s.gamma
+        stage.k[0], stage.k[1] = -alpha[slot], s.scale if s.scaled else s.free_gamma if s.held else s.gamma
         run(&p, s.threads)
-        stage.kernel = s.kernels.turn
+        stage.kernel = kernels.turn
         for _i in range(s.count - 1):
             stage.h[0], stage.h[1] = step_of(s, slot), change_of(s, after(s, slot))
-            stage.k[0] = alpha[slot] - s.rho[slot] * stage.sums[0]
+            stage.k[0] = alpha[slot] - rho[slot] * stage.sums[0]
             run(&p, s.threads)
             slot = after(s, slot)
-        stage.kernel = s.kernels.finish
+        stage.kernel = kernels.finish
         stage.b[1], stage.h[0] = g, step_of(s, slot)
-        stage.k[0] = alpha[slot] - s.rho[slot] * stage.sums[0]
+        stage.k[0] = alpha[slot] - rho[slot] * stage.sums[0]
     run(&p, s.threads)
     s.slope = stage.sums[0]
     s.square = stage.sums[1]
@@ -240,11 +276,11 @@ cdef double first_step(lbfgs_t* s) noexcept nogil:
     cdef double reach
     if s.nit == 0 and s.init_step > 0:
         return s.init_step
-    if s.search.kind == FIXED and s.nit:
+    if (s.search.kind == FIXED and s.nit) or (s.closed and s.nit == 0):
         return 1
     begin_pass(s, &p)
     stage = then(&p, s.kernels.survey)
-    stage.b[0], stage.b[1] = vector(s, s.here.x), vector(s, s.here.g)
+    stage.b[0], stage.b[1] = vector(s, s.here.x), vector(s, DIRECTION)
     run(&p, s.threads)
     if s.search.kind == FIXED:
         return min(1.0, 1 / stage.sums[1])
@@ -254,23 +290,34 @@ cdef double first_step(lbfgs_t* s) noexcept nogil:
     return max(1 / length, min(reach / length, 1 / stage.sums[TOP]))
 
 
+cdef void choose_direction(lbfgs_t* s) noexcept nogil:
+    if s.sides:
+        direct_within(s)
+    else:
+        s.usable = s.count
+        direct(s)
+
+
 cdef void open_search(lbfgs_t* s) noexcept nogil:
     """Choose the direction and the first trial along it."""
-    direct(s)
+    cdef double t, stpmax
+    choose_direction(s)
     if s.slope > -s.change:
         s.reason = DECREASE
         return
     if s.count and not descends(s):
         s.count = 0
-        direct(s)
+        choose_direction(s)
     if s.scaled and not descends(s):
         forget_scaling(s)
-        direct(s)
+        choose_direction(s)
     if not descends(s):
         s.reason = STALLED if s.slope == 0 else LINESEARCH  # the square of so small a gradient is 0
         return
+    t = 1 if s.usable else first_step(s)
+    stpmax = aim(s, &t) if s.sides else LONGEST
     search_start(
-        &s.search, s.here.f, s.slope, s.lr * (1 if s.count else first_step(s)), 1e10,
+        &s.search, s.here.f, s.slope, s.lr * t, stpmax,
         # Steepest descent is the last resort, and its length is a guess: twice the evaluations.
         s.maxls if s.count or s.scaled else 2 * s.maxls,
         # How far rounding may lift f: tested for double; in single precision some units in the last place.
@@ -278,16 +325,23 @@ cdef void open_search(lbfgs_t* s) noexcept nogil:
     propose(s)
 
 
-cdef void propose(lbfgs_t* s) noexcept nogil:
-    """Form the trial point for the step the search asks for."""
+cdef bint move(lbfgs_t* s, double t) noexcept nogil:
+    """Put the trial point where the step t leads, which bounds may clip; return whether it differs at all."""
     cdef pass_t p
     cdef stage_t* stage
     begin_pass(s, &p)
     stage = then(&p, s.kernels.walk)
     stage.b[0], stage.b[1], stage.b[2] = vector(s, s.trial.x), vector(s, s.here.x), vector(s, DIRECTION)
-    stage.k[0] = s.search.t
+    stage.b[3] = slope_vector(s)
+    stage.k[0] = t
     run(&p, s.threads)
-    if stage.sums[TOP] == 0:
+    s.foretold = stage.sums[0]
+    return stage.sums[TOP] != 0
+
+
+cdef void propose(lbfgs_t* s) noexcept nogil:
+    """Form the trial point for the step the search asks for."""
+    if not move(s, s.search.t):
         settle(s)
     elif s.nfev >= s.maxfun:
         s.reason = MAXFUN
@@ -316,7 +370,7 @@ cdef void accept(lbfgs_t* s, bint found) noexcept nogil:
     learn_pair(s)
     s.nit += 1
     s.former_f = s.here.f
-    s.far = s.far + 1 if found and s.search.t >= s.search.stpmax else 0
+    s.far = s.far + 1 if found and s.search.t >= LONGEST else 0
     swap(&s.here, &s.trial)
     if s.search.kind != FIXED and better(s, &s.trial, &s.here) and better(s, &s.trial, &s.best):
         swap(&s.trial, &s.best)
@@ -334,19 +388,20 @@ cdef void learn_pair(lbfgs_t* s) noexcept nogil:
     cdef stage_t* stage
     cdef stage_t* crossed = NULL
     cdef stage_t* foretold = NULL
+    cdef const kernels_t* kernels = &s.held_kernels if s.held else &s.kernels
     cdef Py_ssize_t former = before(s, s.head)
-    cdef double sy, yy, ss, floor, a, b, keep
+    cdef double sy, yy, ss, floor, a, b, keep, rho
     begin_pass(s, &p)
-    stage = then(&p, s.kernels.differ)
+    stage = then(&p, kernels.differ)
     stage.b[0], stage.b[1] = vector(s, s.here.x), vector(s, s.trial.x)
     stage.b[2], stage.b[3] = vector(s, s.here.g), vector(s, s.trial.g)
     stage.h[0], stage.h[1] = step_of(s, s.head), change_of(s, s.head)
     if s.conjugate and s.count and s.akin:
-        crossed = then(&p, s.kernels.cross)
+        crossed = then(&p, kernels.cross)
         crossed.h[0], crossed.h[1] = step_of(s, s.head), change_of(s, s.head)
         crossed.h[2], crossed.h[3] = step_of(s, former), change_of(s, former)
     if s.learned:
-        foretold = then(&p, s.kernels.foretell)
+        foretold = then(&p, kernels.foretell)
         foretold.b[0] = s.scaling + 2 * s.stride
         foretold.h[0], foretold.h[1] = step_of(s, s.head), change_of(s, s.head)
     run(&p, s.threads)
@@ -368,16 +423,19 @@ cdef void learn_pair(lbfgs_t* s) noexcept nogil:
         s.lessons += 1
         s.mean_p = keep * s.mean_p + ss / sy / s.n
         s.mean_q = keep * s.mean_q + yy / sy / s.n
-        stage = then(&p, s.kernels.learn)
+        stage = then(&p, kernels.learn)
         stage.b[0], stage.b[1], stage.b[2] = s.scaling, s.scaling + s.stride, s.scaling + 2 * s.stride
         stage.h[0], stage.h[1] = step_of(s, s.head), change_of(s, s.head)
         stage.k[0], stage.k[1], stage.k[2] = 1e-6 * s.mean_p, 1e-6 * s.mean_q, 1 / sy
         stage.k[3] = keep
     s.rho[s.head] = 1 / sy
     if crossed != NULL:
-        a, b = s.rho[former] * crossed.sums[1], s.rho[former] * crossed.sums[0]
-        if fabs(a - b) <= .02 * sqrt(sy * s.rho[former]) and sy - a * b / s.rho[former] >= .1 * sy:
-            crossed = then(&p, s.kernels.conjugate)
+        rho = s.rho[former]
+        if s.held:
+            rho = 1 / crossed.sums[2] if crossed.sums[2] * rho > NEGLIGIBLE else INFINITY
+        a, b = rho * crossed.sums[1], rho * crossed.sums[0]
+        if fabs(a - b) <= .02 * sqrt(sy * rho) and sy - a * b / rho >= .1 * sy:
+            crossed = then(&p, kernels.conjugate)
             crossed.h[0], crossed.h[1] = step_of(s, s.head), change_of(s, s.head)
             crossed.h[2], crossed.h[3] = step_of(s, former), change_of(s, former)
             crossed.k[0] = a
@@ -387,6 +445,8 @@ cdef void learn_pair(lbfgs_t* s) noexcept nogil:
         run(&p, s.threads)
     if stage != NULL:
         s.scale = sy / stage.sums[0]
+        if s.held:
+            s.mean_p, s.mean_q = stage.sums[1] / s.n, stage.sums[2] / s.n
         s.learned = isfinite(s.scale) and s.scale > 0 and isfinite(s.doubt)
         s.scaled = s.learned and s.doubt <= -MARGIN
     if crossed != NULL:
@@ -395,6 +455,7 @@ cdef void learn_pair(lbfgs_t* s) noexcept nogil:
     s.akin = True
     s.head = after(s, s.head)
     s.count = min(s.count + 1, s.slots - 1)
+    s.stale += 1
 
 
 cdef inline bint spent_by_rounding(const lbfgs_t* s) noexcept nogil:
@@ -474,8 +535,11 @@ cdef void advance(lbfgs_t* s, void* g, double f) noexcept nogil:
         stage.k[0] = s.n
     stage = then(&p, s.kernels.weigh)
     stage.b[0], stage.b[1], stage.b[2] = vector(s, s.trial.g), vector(s, DIRECTION), vector(s, s.here.g)
+    stage.b[3] = vector(s, s.trial.x)
+    stage.k[0] = s.bent
     run(&p, s.threads)
     slope = stage.sums[0]
+    f += stage.sums[2]
     finite = isfinite(f) and isfinite(slope)
     s.nfev += 1
     s.trial.f = f
@@ -484,7 +548,10 @@ cdef void advance(lbfgs_t* s, void* g, double f) noexcept nogil:
     if s.fresh:
         begin(s, finite)
         return
-    verdict = search_advance(&s.search, f, slope, (slope - s.slope) / (sqrt(s.square) * sqrt(stage.sums[1])))
+    if s.bent:
+        verdict = follow(s, f, slope)
+    else:
+        verdict = search_advance(&s.search, f, slope, (slope - s.slope) / (sqrt(s.square) * sqrt(stage.sums[1])))
     if verdict == ACCEPTED:
         accept(s, True)
         return
@@ -498,7 +565,9 @@ cdef void advance(lbfgs_t* s, void* g, double f) noexcept nogil:
 
 cdef class LBFGSCore:
     """The solver on buffers of the facade's making, rows padded with zeros to a multiple of LANES: points (7, stride),
-    history (2 slots, stride), scaling (3, stride) or (0, stride), and rho (2 slots).
+    history (2 slots, stride), scaling (3, stride) or (0, stride), rho (2 slots), and box (0, stride). With bounds rho is
+    (4 slots) and box (3, stride): room for 0 and 1, then low and high, padded with infinities. With L1 box is (8, stride):
+    then come the weights, two rows of room, and low and high once more.
     """
 
     cdef lbfgs_t s
@@ -506,6 +575,7 @@ cdef class LBFGSCore:
     cdef object history
     cdef object scaling
     cdef object rho
+    cdef object box
     cdef object partial
     cdef object rows
     cdef int dtype
@@ -514,10 +584,10 @@ cdef class LBFGSCore:
     def __cinit__(self):
         self.s.reason = STOPPED
 
-    def __init__(self, Py_ssize_t n, points, history, scaling, rho, *, double gtol, double ftol, Py_ssize_t maxiter,
-                 Py_ssize_t maxfun, Py_ssize_t maxls, int linesearch, double init_step, bint conjugate):
+    def __init__(self, Py_ssize_t n, points, history, scaling, rho, box, *, double gtol, double ftol,
+                 Py_ssize_t maxiter, Py_ssize_t maxfun, Py_ssize_t maxls, int linesearch, double init_step, bint conjugate):
         self.s.n = n
-        self.attach(points, history, scaling, rho)
+        self.attach(points, history, scaling, rho, box)
         self.s.eps = 2.0**-23 if self.dtype == FLOAT32 else 2.0**-52
         self.s.gtol = gtol
         self.s.ftol = ftol
@@ -531,6 +601,7 @@ cdef class LBFGSCore:
         self.s.change = -INFINITY
         self.s.search.kind = <kind_t> linesearch
         self.s.search.c1 = .1 if linesearch == HAGER_ZHANG else 1e-3
+        self.s.closed = len(box) > 0 and bool(np.isfinite(box[1:3, :n]).all())
         self.s.search.c2 = .9
         self.s.search.xtol = .1
         self.s.search.guard = 1e-3
@@ -541,29 +612,36 @@ cdef class LBFGSCore:
         self.s.fresh = True
         self.s.reason = RUNNING
 
-    cdef attach(self, points, history, scaling, rho):
+    cdef attach(self, points, history, scaling, rho, box):
         cdef Py_ssize_t stride = (self.s.n + LANES - 1) // LANES * LANES
         self.s.stride = stride
-        self.s.slots = len(rho) // 2
+        self.s.slots = len(history) // 2
+        self.s.sides = len(box)
         if (points.shape != (ROWS, stride) or history.shape != (2 * self.s.slots, stride) or self.s.slots < 2
-                or scaling.shape not in ((0, stride), (3, stride))):
+                or scaling.shape not in ((0, stride), (3, stride)) or self.s.sides not in (0, WITH_BOUNDS, WITH_L1)
+                or box.shape != (self.s.sides, stride) or rho.shape != ((4 if len(box) else 2) * self.s.slots,)):
             raise ValueError(
                 f"Buffers do not fit: points {points.shape}, history {history.shape}, scaling {scaling.shape}, "
-                f"rho {rho.shape} for n = {self.s.n}")
+                f"rho {rho.shape}, box {box.shape} for n = {self.s.n}")
         self.dtype = dtype_of(points)
         if (self.dtype not in (FLOAT32, FLOAT64) or dtype_of(history) not in (FLOAT32, self.dtype)
-                or dtype_of(scaling) != FLOAT64 or dtype_of(rho) != FLOAT64):
-            raise TypeError(f"Buffers do not fit: points {points.dtype}, history {history.dtype}, rho {rho.dtype}")
+                or dtype_of(scaling) != FLOAT64 or dtype_of(rho) != FLOAT64 or dtype_of(box) != self.dtype):
+            raise TypeError(
+                f"Buffers do not fit: points {points.dtype}, history {history.dtype}, rho {rho.dtype}, box {box.dtype}")
         if self.dtype == FLOAT32:
             bind(&self.s.kernels, <float*> NULL, <float*> NULL)
+            bind_box(&self.s, <float*> NULL, <float*> NULL)
         elif dtype_of(history) == FLOAT32:
             bind(&self.s.kernels, <double*> NULL, <float*> NULL)
+            bind_box(&self.s, <double*> NULL, <float*> NULL)
         else:
             bind(&self.s.kernels, <double*> NULL, <double*> NULL)
+            bind_box(&self.s, <double*> NULL, <double*> NULL)
         self.points = points
         self.history = history
         self.scaling = scaling
         self.rho = rho
+        self.box = box
         self.partial = np.empty(WIDTH * STAGES * max(1, (stride + CHUNK - 1) // CHUNK))
         self.rows = [row[:self.s.n] for row in points]
         self.s.width = points.itemsize
@@ -573,19 +651,20 @@ cdef class LBFGSCore:
         self.s.history = array_of(history).data
         self.s.scaling = <double*> array_of(scaling).data
         self.s.rho = <double*> array_of(rho).data
+        self.s.box = array_of(box).data
         self.s.partial = <double*> array_of(self.partial).data
 
     def __getstate__(self):
         return (PyBytes_FromStringAndSize(<char*> &self.s, sizeof(lbfgs_t)),
-                self.points.copy(), self.history.copy(), self.scaling.copy(), self.rho.copy())
+                self.points.copy(), self.history.copy(), self.scaling.copy(), self.rho.copy(), self.box.copy())
 
     def __setstate__(self, state):
         cdef bytes scalars
-        scalars, points, history, scaling, rho = state
+        scalars, points, history, scaling, rho, box = state
         if len(scalars) != sizeof(lbfgs_t):
             raise ValueError("This run was saved by another version of fastopt and cannot be resumed")
         memcpy(&self.s, PyBytes_AS_STRING(scalars), sizeof(lbfgs_t))
-        self.attach(points, history, scaling, rho)
+        self.attach(points, history, scaling, rho, box)
 
     def ask(self):
         """A fresh copy of the point to evaluate."""

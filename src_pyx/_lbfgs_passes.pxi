@@ -7,7 +7,7 @@ padded with zeros to a multiple of LANES, so that no kernel has a tail.
 # may follow each other within a chunk, whose vectors they find in the cache.
 
 cdef enum:
-    VECTORS = 4
+    VECTORS = 12
     STORED = 4
     STAGES = 3
     WIDTH = 4  # sums of a kernel, the last of them a maximum
@@ -32,6 +32,9 @@ ctypedef struct pass_t:
     Py_ssize_t stages
     Py_ssize_t n
     double* partial  # of each chunk
+    char* box  # rows of `span` bytes that every kernel finds behind its own vectors
+    Py_ssize_t sides
+    Py_ssize_t span
 
 cdef void work(void* job, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """Run the kernels on the chunks [start, stop)."""

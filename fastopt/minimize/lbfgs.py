@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastopt._lbfgs import PADDING, LBFGSCore
 from fastopt._validation import check_choice, check_flag, check_number
-from fastopt.minimize.bounds import limits
+from fastopt.minimize.bounds import Limits, limits, within
 from fastopt.minimize.evaluation import Vector, evaluator, gradient_of, penalized, start, value_of
 from fastopt.minimize.options import chosen, limits_of_run, whole
 from fastopt.minimize.outcome import ENDINGS, finish, outcome, run, watcher
@@ -36,14 +36,18 @@ class LBFGSMinimizer:
     x0 : array_like, shape (n,)
         Starting point; never written to. float32 is kept, all else becomes float64.
     bounds : sequence of (low, high), ndarray of shape (n, 2), or scipy.optimize.Bounds, optional
-        Must not restrict anything for now.
-    l1 : float or array_like, optional
-        Must be zero for now.
+        None and infinity are no bound. They hold exactly at every point to evaluate; x0 is projected, and a variable
+        whose bounds are equal never moves. The first trial is the projection of x0 - g where all variables have two.
+    l1 : float or array_like of shape (n,), optional
+        Weights of ``sum l1 |x|``, which is added to f, one for all or one for each variable; at least 0. f itself must
+        be smooth. Zeros are exact.
     maxcor : int or "auto", default "auto"
         Number of pairs kept, at least 1. "auto" is 3 n, but at least 10 and at most 50, or where n is so large that the
         direction would take longer than most objectives, the larger of 10 and 1e6 / n.
     gtol : float, default 1e-5
-        Converged when no component of the gradient is larger than this; at least 0.
+        Converged when no component of the gradient is larger than this; at least 0. With bounds it is that of
+        x - P(x - g), P the projection on them, and with l1 that of x - P(soft(x - g, l1)), soft(z, w) being z moved
+        toward 0 by w: both are the gradient where x is far from bounds and zeros, and 0 at the minimum.
     ftol : float, default 0
         Stop also when a step lowers f by less than ftol * max(|f before|, |f|, 1). That is a success, as you asked for
         it, but it says nothing about the gradient; 0 is off.
@@ -69,11 +73,14 @@ class LBFGSMinimizer:
     ------
     ValueError, TypeError
         For a value out of range or of the wrong type.
-    NotImplementedError
-        For bounds or an L1 penalty.
 
     Notes
     -----
+    With bounds the direction is made in those variables that neither the gradient nor the direction itself pushes out
+    at a bound, from the parts that the pairs have there; the search either ends at the first bound on its way or, where
+    that promises enough, follows the path P(x + t d). There is no generalized Cauchy point. With l1 all this happens in
+    the orthant of x, which is chosen anew in each iteration.
+
     Unlike SciPy's L-BFGS-B: where f or the gradient is not finite, the step is taken back; a
     search that fails falls back on its lowest trial; `ftol` is off, so that success means that the gradient is small,
     or as small as rounding allows; `maxfun` holds within a search. An exception between `ask` and `tell` changes
@@ -82,6 +89,9 @@ class LBFGSMinimizer:
     References
     ----------
     Nocedal, J. (1980). Updating quasi-Newton matrices with limited storage. Math. Comp. 35(151).
+    Bertsekas, D. P. (1982). Projected Newton methods for optimization problems with simple constraints. SIAM J. Control
+    Optim. 20(2).
+    Andrew, G. and Gao, J. (2007). Scalable training of L1-regularized log-linear models. ICML.
 
     Examples
     --------
@@ -112,10 +122,9 @@ class LBFGSMinimizer:
         history_dtype: DTypeLike | None = None,
     ) -> None:
         x = start(x0)
-        if limits(bounds, x) is not None:
-            raise NotImplementedError("L-BFGS cannot handle bounds yet: leave them out, or use method='fista'")
-        if l1 is not None and np.any(l1):
-            raise NotImplementedError("L-BFGS cannot handle an L1 penalty yet: leave it out, or use method='fista'")
+        low_high = limits(bounds, x)
+        weights = _weights(l1, x)
+        x = within(x, low_high)
         stops = limits_of_run({"gtol": gtol, "ftol": ftol, "maxiter": maxiter, "maxfun": maxfun})
         maxls = whole("maxls", maxls, 1)
         check_choice(linesearch, LINE_SEARCHES, "L-BFGS", "linesearch")
@@ -125,7 +134,7 @@ class LBFGSMinimizer:
         check_flag(conjugate, "L-BFGS", "conjugate")
         self._core = LBFGSCore(
             x.size,
-            *_buffers(x, _memory(maxcor, x.size), _precision(history_dtype, x), diagonal),
+            *_buffers(x, _memory(maxcor, x.size), _precision(history_dtype, x), diagonal, low_high, weights),
             **stops,
             maxls=maxls,
             linesearch=LINE_SEARCHES.index(linesearch),
@@ -173,7 +182,11 @@ class LBFGSMinimizer:
             self._core.tell(value_of(f), gradient_of(g, self._core.ask()))
 
     def result(self) -> OptimizeResult:
-        """Return the best point evaluated so far and how the run ended, as `minimize` does."""
+        """Return the best point evaluated so far and how the run ended, as `minimize` does.
+
+        fun includes l1, and jac is the gradient of f alone. hess_inv approximates the inverse Hessian of f by all
+        pairs; its part for the free variables is not the inverse that the run used where bounds held others.
+        """
         from fastopt.minimize.inverse_hessian import InverseHessian
 
         result = outcome(self._core, ENDINGS)
@@ -203,13 +216,47 @@ def _precision(history_dtype: DTypeLike | None, x: Vector) -> np.dtype[Any]:
     return min(dtype, x.dtype)
 
 
-def _buffers(x: Vector, maxcor: int, dtype: np.dtype[Any], diagonal: bool) -> tuple[NDArray[Any], ...]:
-    """The arrays a core works on, at the start: points, history, scaling and rho."""
+def _weights(l1: ArrayLike | None, x: Vector) -> NDArray[np.float64] | None:
+    """The weights of all variables, or None if they are zeros."""
+    if l1 is None:
+        return None
+    weights = np.asarray(l1)
+    if weights.dtype.kind not in "biuf":
+        raise TypeError(f"Invalid l1: {l1!r:.80} (must be real numbers)")
+    if weights.shape not in ((), (1,), x.shape):
+        raise ValueError(f"l1 has shape {weights.shape}, but x has shape {x.shape}")
+    wrong = ~((weights >= 0) & (weights <= np.finfo(x.dtype).max))
+    if wrong.any():
+        raise ValueError(f"Invalid l1: {weights[wrong][0]} (must be finite, l1 >= 0)")
+    return np.broadcast_to(weights, x.shape).astype(np.float64) if weights.any() else None
+
+
+def _buffers(
+    x: Vector,
+    maxcor: int,
+    dtype: np.dtype[Any],
+    diagonal: bool,
+    low_high: Limits | None,
+    weights: NDArray[np.float64] | None,
+) -> tuple[NDArray[Any], ...]:
+    """The arrays a core works on, at the start: points, history, scaling, rho and box."""
     slots = maxcor + 1
-    stride = -(-x.size // PADDING) * PADDING
+    n, stride = x.size, -(-x.size // PADDING) * PADDING
     points = np.zeros((7, stride), x.dtype)
-    points[[0, 2], : x.size] = x
-    return points, np.zeros((2 * slots, stride), dtype), np.zeros((3 if diagonal else 0, stride)), np.zeros(2 * slots)
+    points[[0, 2], :n] = x
+    history = np.zeros((2 * slots, stride), dtype)
+    scaling = np.zeros((3 if diagonal else 0, stride))
+    if low_high is None and weights is None:
+        return points, history, scaling, np.zeros(2 * slots), np.zeros((0, stride), x.dtype)
+    box = np.zeros((3 if weights is None else 8, stride), x.dtype)
+    for sides in (1, 2), (6, 7):
+        if sides[0] < len(box):
+            box[sides, :] = [[-np.inf], [np.inf]]
+            if low_high is not None:
+                box[sides, :n] = low_high
+    if weights is not None:
+        box[3, :n] = weights
+    return points, history, scaling, np.zeros(4 * slots), box
 
 
 OPTIONS = LBFGSMinimizer.__init__.__kwdefaults__ or {}
@@ -254,7 +301,10 @@ def lbfgs(
     if constraints is not None and np.size(constraints):
         raise ValueError(f"Invalid constraints: {constraints!r} (L-BFGS handles none)")
     if penalty is not None and not penalty.smooth:
-        raise ValueError(f"L-BFGS cannot handle {type(penalty).__name__}, which is not smooth: use method='fista'")
+        raise ValueError(
+            f"L-BFGS cannot handle {type(penalty).__name__}, which is not smooth: use method='fista', "
+            "or for L1 and Box pass l1 and bounds"
+        )
     evaluate = evaluator(fun, x0, args, jac, bounds, eps, finite_diff_rel_step)
     watch = watcher(callback, history)
     m = LBFGSMinimizer(x0, bounds, l1, **chosen(options, OPTIONS, tol, evaluate))

@@ -54,8 +54,7 @@ def minimize(
     jac : callable, bool or {"2-point", "3-point", "cs"}, optional
         The gradient ``jac(x, *args)``, or True if `fun` returns it; else finite differences, taken within the bounds.
     bounds : sequence of (low, high), ndarray of shape (n, 2), or scipy.optimize.Bounds, optional
-        None and infinity are no bound. `fun` is never called outside of them; x0 is projected. They must not restrict
-        anything with "lbfgs" for now.
+        None and infinity are no bound. `fun` is never called outside of them; x0 is projected.
     tol : float, optional
         Short for ``options={"gtol": tol, "ftol": 0}``: success means that the gradient is small.
     callback : callable, optional
@@ -63,15 +62,15 @@ def minimize(
         OptimizeResult by that name, of x, fun, jac, nit, nfev, grad_norm and step; or with both, if it needs two. It
         ends the run by raising StopIteration or returning True.
     options : dict, optional
-        Of all methods: gtol, ftol, maxiter, maxfun; history, True for a record of all iterations;
+        Of all methods: gtol, of what is left of the gradient where bounds and l1 have taken their part, ftol, maxiter,
+        maxfun; history, True for a record of all iterations;
         finite_diff_rel_step, the relative step of finite differences, whose calls of `fun` count towards maxfun;
         disp and iprint, which do nothing.
         Of "lbfgs": those of `LBFGSMinimizer`, and eps, the absolute step of finite differences. Of "fista": eps; its
         gtol is for ``(x - prox(x - s g)) / s`` with its step s, but at most 1. Of optimizers: those of the class, of
         which lr may be a schedule ``t -> rate``; maxiter is 10000; their gtol is for the gradient.
     l1 : float or array_like, optional
-        Weights of ``sum l1 |x|``, which is added to `fun`, one for all or one for each variable. Zeros are exact. Must
-        be zero with "lbfgs" for now.
+        Weights of ``sum l1 |x|``, which is added to `fun`, one for all or one for each variable. Zeros are exact.
     penalty : Penalty, optional
         Added to `fun`. "fista" sees it by its prox, so that zeros and constraints are exact: a
         start outside of a constraint is projected, and `fun` is called outside of it, but the
@@ -109,7 +108,7 @@ def minimize(
     ...     return ((x - 3) ** 2).sum(), 2 * (x - 3)
     >>> fo.minimize(fun, [0.0, 0.0], jac=True).x
     array([3., 3.])
-    >>> fo.minimize(fun, [0.0, 0.0], jac=True, method="fista", bounds=[(None, 1), (None, 2)]).x
+    >>> fo.minimize(fun, [0.0, 0.0], jac=True, bounds=[(None, 1), (None, 2)]).x
     array([1., 2.])
     """
     if penalty is not None and not isinstance(penalty, Penalty):

@@ -48,7 +48,7 @@ class Ending(NamedTuple):
 
 ENDINGS = {
     "running": Ending(-1, False, "The run has not ended yet."),
-    "gradient": Ending(0, True, "Converged: no component of the gradient is larger than gtol."),
+    "gradient": Ending(0, True, "Converged: no component of the (projected, or pseudo-) gradient is larger than gtol."),
     "decrease": Ending(0, True, "Stopped as asked: the last step lowered f by less than ftol allows for."),
     "maxiter": Ending(1, False, "Stopped: the limit of maxiter iterations is reached."),
     "maxfun": Ending(1, False, "Stopped: the limit of maxfun function evaluations is reached."),
