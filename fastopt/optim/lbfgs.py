@@ -70,8 +70,8 @@ class LBFGS(Optimizer):
 
     State: ``step``, the calls of `step`; torch's ``n_iter``, ``func_evals``, ``H_diag``, ``ro``, and each parameter's
     part of ``old_stps`` (s) and ``old_dirs`` (y), oldest first; with a search also the diagonal that it learns, and how
-    it fares: ``scaling``, ``scale``, ``doubt``, ``mean_p``, ``mean_q``, ``lessons``. A group that is added makes it begin
-    anew.
+    it fares: ``scaling``, ``scale``, ``doubt``, ``mean_p``, ``mean_q``, ``lessons``. A group that is added makes it
+    begin anew.
 
     Where torch differs:
 
