@@ -6,11 +6,11 @@ runs to the last digit; where there are several minima it is the least one known
 
 import numpy as np
 
+from problems import pushed
 from problems.problem import Problem
 
 HS = "Hock, Schittkowski: Test Examples for Nonlinear Programming Codes (1981)"
 CUTE = "Bongartz, Conn, Gould, Toint: CUTE (1995)"
-CGT = "Conn, Gould, Toint: Testing a class of methods with simple bounds on the variables (1988)"
 GAY = "Moré, Garbow, Hillstrom: Testing unconstrained optimization software (1981), bounds of Gay (1984)"
 MINPACK2 = "Averick, Carter, Moré, Xue: The MINPACK-2 test problem collection (1992)"
 TORALDO = "Moré, Toraldo: On the solution of large quadratic programming problems with bound constraints (1991)"
@@ -26,7 +26,7 @@ def problems():
         *_small(),
         *_fits(),
         *_chains(),
-        *_pushed(),
+        *pushed.problems(),
         *_matrices(),
         *_grids(),
         *_quadratics(),
@@ -543,48 +543,6 @@ def _chains():
             [*[0] * 10, *[-INF] * 110],
             [*[10] * 10, *[INF] * 110],
         ),
-    ]
-
-
-def _pushed():
-    """Bounds on every other variable that push it away from the unconstrained solution."""
-
-    def cragg(x):
-        a, b, c, d = x[:-3:2], x[1:-2:2], x[2:-1:2], x[3::2]
-        e, t, s = np.exp(a), np.tan(c - d), 1 + np.tan(c - d) ** 2
-        g = np.zeros_like(x)
-        g[:-3:2] += 4 * (e - b) ** 3 * e + 8 * a**7
-        g[1:-2:2] += 600 * (b - c) ** 5 - 4 * (e - b) ** 3
-        g[2:-1:2] += 4 * t**3 * s - 600 * (b - c) ** 5
-        g[3::2] += 2 * (d - 1) - 4 * t**3 * s
-        return ((e - b) ** 4 + 100 * (b - c) ** 6 + t**4 + a**8 + (d - 1) ** 2).sum(), g
-
-    def trigonometric(x):
-        n, i = x.size, np.arange(1, x.size + 1)
-        c, s = np.cos(x), np.sin(x)
-        r = n - c.sum() + i * (1 - c) - s
-        return r @ r, 2 * (r.sum() * s + r * (i * s - c))
-
-    def trials():
-        yield "ROSENBROCK-100", _rosenbrock, [-1.2, 1] * 50, [1] * 100, 0.500000000000001
-        yield "WOOD-100", _wood, [-3, -1, -3, -1] * 25, [1] * 100, 36.9128810766274
-        yield "POWELL-100", _powell, [3, -1, 0, 1] * 25, [0] * 100, 0.0485347100849084
-        yield "CRAGG-100", cragg, [1, *[2] * 99], [0, *[1] * 99], 372.143519234353
-        yield "TRIGONOMETRIC-50", trigonometric, [1 / 50] * 50, [0] * 50, 1.04432988809598
-
-    return [
-        _problem(
-            f"CGT-{name}",
-            fun,
-            x0,
-            best,
-            CGT,
-            *(
-                [x + by if i % 2 == 0 else side for i, x in enumerate(solution)]
-                for by, side in ((0.1, -INF), (1.1, INF))
-            ),
-        )
-        for name, fun, x0, solution, best in trials()
     ]
 
 
