@@ -336,7 +336,7 @@ def test_newest_pair_is_conjugate_to_the_one_before_where_it_moved(name, least):
 
 
 def test_scale_is_that_of_what_moved():
-    fun, x0, (low, high) = BOUNDED["quadratic-50"]
+    fun, x0, (low, high) = BOUNDED["convex-100"]
     m = LBFGSMinimizer(x0, so.Bounds(low, high), conjugate=False, diagonal=False, gtol=1e-4)
     partly = 0
     while not m.done:
