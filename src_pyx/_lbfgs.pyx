@@ -37,7 +37,7 @@ cdef double LONGEST = 1e10  # step
 ctypedef struct kernels_t:
     kernel_t fetch, weigh, reverse, turn, middle, finish, descend, walk, survey
     kernel_t differ, cross, foretell, learn, conjugate
-    kernel_t orient, hold, portion, drop  # of bounds
+    kernel_t orient, hold, portion, drop, gauge  # of bounds
 
 cdef void bind(kernels_t* k, real* _points, stored* _history) noexcept:
     """The kernels for points and a history of these types."""
@@ -141,6 +141,8 @@ ctypedef struct lbfgs_t:
     bint akin  # the newest pair is of the function that is being minimized
     bint closed  # every variable has two bounds
     bint bent  # the search follows the bounds from the first it meets
+    bint fresh  # and has not seen a trial yet
+    bint turned  # to the gradient
     # What follows is set anew by `attach`.
     Py_ssize_t width  # bytes of an element of points
     Py_ssize_t history_width
@@ -230,7 +232,7 @@ cdef void direct(lbfgs_t* s) noexcept nogil:
     if s.usable == 0:
         stage = then(&p, kernels.descend)
         stage.b[0], stage.b[1], stage.b[2] = d, g, diagonal_of(s)
-        stage.k[0] = s.scale
+        stage.k[0] = s.scale if s.scaled else 1
     else:
         stage = then(&p, kernels.reverse)
         stage.b[0], stage.b[1], stage.h[0] = d, g, step_of(s, slot)

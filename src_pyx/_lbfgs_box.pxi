@@ -3,13 +3,16 @@
 Design: variables at a bound that the gradient or the direction pushes out are held, and the two-loop recursion runs
 over the others: pairs are kept whole, and their products are formed anew for the variables that are free. What then
 meets a bound on its way is clipped, so that every trial is feasible and what reaches a bound is exactly there. The
-search either ends at the first bound or follows the path bent along all of them. With L1 the box is the orthant of x,
+search either ends at the first bound or follows the path bent along all of them. Where many bounds are near and that path
+leads uphill, the first bound would be followed by the next, one in each iteration: then the search is along the bent
+path of the scaled gradient, which falls past any number of bounds. With L1 the box is the orthant of x,
 within which f + w'|x| is smooth; what reaches 0 stops there, and may leave for the other side in the next iteration.
 
 Bertsekas, D. P. (1982), Projected Newton methods for optimization problems with simple constraints, SIAM J. Control and
 Optimization 20(2). Andrew, G. and Gao, J. (2007), Scalable training of L1-regularized log-linear models, ICML.
 """
 
+cdef double PREFERENCE = 10  # by how much the gradient must promise more than the way to the first bound
 cdef double NEGLIGIBLE = 1e-8  # share of s'y where free, below which a pair tells nothing of the free variables
 
 cdef enum:
@@ -26,6 +29,7 @@ cdef void bind_box(lbfgs_t* s, real* _points, stored* _history) noexcept:
         k.hold = <kernel_t> hold[real, stored]
         k.portion = <kernel_t> portion[real, stored]
         k.drop = <kernel_t> drop[real, stored]
+        k.gauge = <kernel_t> gauge[real, stored]
     k = &s.held_kernels
     k.reverse = <kernel_t> reverse_held[real, stored]
     k.turn = <kernel_t> turn_held[real, stored]
@@ -96,45 +100,84 @@ cdef void choose_pairs(lbfgs_t* s) noexcept nogil:
     s.stale = 0
 
 
-cdef double aim(lbfgs_t* s, double* t) noexcept nogil:
-    """Choose between the straight way, at most to the first bound, and the bent one to the trial; how far it goes.
+cdef inline double longer(const lbfgs_t* s) noexcept nogil:
+    """The way to the first bound, lengthened by its rounding, so that what is clipped there is what meets the bound."""
+    return s.hit * (1 + 4 * s.eps)
 
-    The way to a bound is lengthened by its rounding, so that what is clipped at its end is the variable that meets it.
-    """
-    cdef double straight = s.hit * (1 + 4 * s.eps)
-    s.bent = False
-    if s.hit >= t[0]:
-        return min(LONGEST, straight)
-    move(s, t[0])
-    s.bent = s.foretold < 0 and s.foretold <= .1 * s.hit * s.slope
-    if not s.bent:
-        t[0] = straight
-    return t[0]
+cdef inline double straight_promise(const lbfgs_t* s) noexcept nogil:
+    """The decrease on the way to the first bound, by Newton's parabola."""
+    return -s.slope * s.hit * (1 - .5 * s.hit)
 
-
-cdef double promise(const lbfgs_t* s, double f) noexcept nogil:
-    """The best decrease on the segment to the trial, by the parabola through f and its slope here and f there."""
+cdef double bent_promise(const lbfgs_t* s, double f) noexcept nogil:
+    """The best decrease on the segment to the clipped trial, by the parabola through f and its slope here and f there."""
     cdef double bend = f - s.here.f - s.foretold
     return s.foretold * s.foretold / (4 * bend) if bend > -.5 * s.foretold else -s.foretold - bend
 
 
-cdef verdict_t follow(lbfgs_t* s, double f, double slope) noexcept nogil:
-    """Judge the trial on the bent path: a decrease is enough, as a pair need not come of it.
+cdef bint turn_to_gradient(lbfgs_t* s, double rival) noexcept nogil:
+    """Take the gradient, scaled as H0, for the direction if its clipped step promises a larger decrease than a rival's."""
+    cdef pass_t p
+    cdef stage_t* stage
+    cdef double scale = s.scale if s.scaled else s.free_gamma if s.held else s.gamma
+    if s.turned or s.usable == 0:
+        return False
+    begin_pass(s, &p)
+    stage = then(&p, s.kernels.gauge)
+    stage.b[0], stage.b[1], stage.b[2] = vector(s, s.here.x), slope_vector(s), diagonal_of(s)
+    stage.k[0] = scale
+    run(&p, s.threads)
+    if not -stage.sums[0] - .5 * stage.sums[1] > rival:
+        return False
+    begin_pass(s, &p)
+    stage = then(&p, s.held_kernels.descend)
+    stage.b[0], stage.b[1], stage.b[2] = vector(s, DIRECTION), slope_vector(s), diagonal_of(s)
+    stage.k[0] = scale
+    stage = then(&p, s.kernels.drop)
+    stage.b[0], stage.b[1], stage.b[2] = vector(s, s.here.x), slope_vector(s), vector(s, DIRECTION)
+    run(&p, s.threads)
+    s.slope, s.square, s.hit = stage.sums[1], stage.sums[2], -stage.sums[TOP]
+    s.turned = s.fresh = s.bent = True
+    return True
 
-    If the first trial fails, whichever of the ways promises more is taken: the straight one with Newton's parabola.
+
+cdef double aim(lbfgs_t* s, double* t) noexcept nogil:
+    """Choose between the straight way, at most to the first bound, and a bent one to the trial; how far it goes."""
+    s.bent = s.turned = False
+    if s.hit >= t[0]:
+        return min(LONGEST, longer(s))
+    move(s, t[0])
+    s.bent = s.fresh = s.foretold < 0 and s.foretold <= .1 * s.hit * s.slope
+    if s.bent:
+        return t[0]
+    t[0] = 1 if turn_to_gradient(s, PREFERENCE * straight_promise(s)) else longer(s)
+    return t[0]
+
+
+cdef verdict_t follow(lbfgs_t* s, double f, double slope) noexcept nogil:
+    """Judge the trial on a bent path: a decrease is enough, as a pair need not come of it.
+
+    If the first trial fails, whichever of the ways promises most is taken.
     """
     cdef search_t* search = &s.search
-    cdef bint first = search.evaluations == 0
+    cdef bint first = s.fresh and s.hit < 1
     cdef bint finite = isfinite(f) and isfinite(slope)
     cdef double enough = s.here.f + search.c1 * min(s.foretold, 0.0)
+    cdef double straight = straight_promise(s)
+    cdef double bent = bent_promise(s, f) if finite else 0
     cdef verdict_t verdict
+    s.fresh = False
     if finite and f <= enough:
         search.evaluations += 1
         return ACCEPTED
-    if first and s.hit < 1 and not (finite and promise(s, f) > -s.slope * s.hit * (1 - .5 * s.hit)):
+    if first and turn_to_gradient(s, max(PREFERENCE * straight, bent)):
+        search.evaluations += 1
+        search.slope = s.slope
+        search_from(search, 1, 1)
+        return SEARCHING
+    if first and not bent > straight:
         search.evaluations += 1
         s.bent = False
-        search_from(search, s.hit * (1 + 4 * s.eps), s.hit * (1 + 4 * s.eps))
+        search_from(search, longer(s), longer(s))
         return SEARCHING
     verdict = search_advance(search, f, slope, -1)
     if verdict == ACCEPTED and f > max(enough, s.here.f + search.slack * fabs(s.here.f)):

@@ -102,17 +102,21 @@ cdef hot finish_held(
 cdef hot descend_held(
     real** b, stored** h, Py_ssize_t offset, Py_ssize_t n, const double* k, double* sums
 ) noexcept nogil:
-    """d = -g, or -k diagonal g if there is a diagonal in b[2]; sums: d'g, d'd."""
+    """d = -k g, or -k diagonal g if there is a diagonal in b[2]; sums: d'g, d'd."""
     cdef real* d = b[0] + offset
     cdef const real* g = b[1] + offset
     cdef const double* diagonal = <const double*> b[2] + offset
     cdef const real* free = b[FREE] + offset
+    cdef double scale = k[0]
     cdef Py_ssize_t i
     for i in range(n):
         d[i] = -g[i] * free[i]
-    if b[2] != NULL:
+    if b[2] == NULL:
         for i in range(n):
-            d[i] = <real> (k[0] * diagonal[i] * <double> d[i])
+            d[i] = <real> (scale * <double> d[i])
+    else:
+        for i in range(n):
+            d[i] = <real> (scale * diagonal[i] * <double> d[i])
     sums[0] = dot_lanes(<const real*> d, g, n)
     sums[1] = dot_lanes(<const real*> d, <const real*> d, n)
 
@@ -219,7 +223,7 @@ cdef hot conjugate_held(
 cdef hot orient(
     real** b, stored** h, Py_ssize_t offset, Py_ssize_t n, const double* k, double* sums
 ) noexcept nogil:
-    """The orthant of x, and at zeros that into which F falls, as a box: its sides, and the gradient of F in it."""
+    """The orthant of x, and at zeros that into which f falls, as a box: its sides, and the gradient of f + w'|x| in it."""
     cdef const real* x = b[0] + offset
     cdef const real* g = b[1] + offset
     cdef const real* weight = b[WEIGHT] + offset
@@ -232,8 +236,8 @@ cdef hot orient(
     cdef real up, down
     cdef Py_ssize_t i
     for i in range(n):
-        up = (x[i] > 0) | ((x[i] == 0) & (g[i] + weight[i] < 0))
-        down = (x[i] < 0) | ((x[i] == 0) & (g[i] - weight[i] > 0))
+        up = (x[i] > 0) | ((x[i] == 0) & (g[i] < 0))
+        down = (x[i] < 0) | ((x[i] == 0) & (g[i] > 0))
         tilt[i] = weight[i] * (up - down)
         pseudo[i] = g[i] + tilt[i]
         # Without a weight all is allowed; else what lies on this side of 0.
@@ -321,6 +325,36 @@ cdef hot walk_within(
     for i in range(n):
         r[i] = r[i] - x[i]
     sums[0] = dot_lanes(<const real*> r, <const real*> b[3] + offset, n)
+
+
+cdef hot gauge(
+    real** b, stored** h, Py_ssize_t offset, Py_ssize_t n, const double* k, double* sums
+) noexcept nogil:
+    """Sums: g'p, p'D^-1 p of the clipped step p = P(x - D g) - x where free; D is k, or k times the diagonal in b[2]."""
+    cdef const real* x = b[0] + offset
+    cdef const real* g = b[1] + offset
+    cdef const double* diagonal = <const double*> b[2] + offset
+    cdef const real* free = b[FREE] + offset
+    cdef const real* low = b[LOW] + offset
+    cdef const real* high = b[HIGH] + offset
+    cdef double scale = k[0]
+    cdef double[CHUNK] metric
+    cdef double[CHUNK] p
+    cdef Py_ssize_t i
+    for i in range(n):
+        metric[i] = scale
+    if b[2] != NULL:
+        for i in range(n):
+            metric[i] = scale * diagonal[i]
+    for i in range(n):
+        p[i] = x[i] - metric[i] * <double> (g[i] * free[i])
+        p[i] = low[i] if p[i] < low[i] else p[i]
+        p[i] = high[i] if p[i] > high[i] else p[i]
+        p[i] = p[i] - x[i]
+    sums[0] = dot_stored(g, <const double*> p, n)
+    for i in range(n):
+        p[i] = p[i] * p[i] / metric[i]
+    sums[1] = sum_lanes(<const double*> p, n)
 
 
 cdef inline double slope_of(

@@ -314,23 +314,39 @@ def test_diagonal_is_learned_from_what_moves():
     assert compared > 3
 
 
-def test_newest_pair_is_conjugate_to_the_one_before_where_it_moved():
-    fun, x0, (low, high) = BOUNDED["convex-100"]
+@pytest.mark.parametrize(("name", "least"), [("convex-100", 5), ("quadratic-50", 3)])
+def test_newest_pair_is_conjugate_to_the_one_before_where_it_moved(name, least):
+    fun, x0, (low, high) = BOUNDED[name]
     m = LBFGSMinimizer(x0, so.Bounds(low, high), gtol=1e-9)
-    conjugate = partly = 0
+    partly = 0
     while not m.done:
-        x = m._core.here()[0]
-        count = m.nit
+        x, nit = m._core.here()[0], m.nit
         m.tell(*fun(m.ask()))
         S, Y, _ = m._core.pairs()
-        if m.nit == count or len(S) < 2:
+        if m.nit == nit or len(S) < 2:
             continue
-        moved = m._core.here()[0] != x
-        cosine = Y[-1][moved] @ S[-2][moved] / (np.linalg.norm(Y[-1]) * np.linalg.norm(S[-2]))
+        step = m._core.here()[0] - x
+        moved = step != 0
         assert not S[-1][~moved].any()
-        conjugate += abs(cosine) <= 1e-14
-        partly += abs(cosine) <= 1e-14 and not moved.all()
-    assert conjugate > 10
+        if not np.array_equal(S[-1], step):
+            cosine = Y[-1][moved] @ S[-2][moved] / (np.linalg.norm(Y[-1]) * np.linalg.norm(S[-2]))
+            assert abs(cosine) <= 1e-14
+            partly += not moved.all()
+    assert partly > least
+
+
+def test_scale_is_that_of_what_moved():
+    fun, x0, (low, high) = BOUNDED["convex-100"]
+    m = LBFGSMinimizer(x0, so.Bounds(low, high), conjugate=False, diagonal=False, gtol=1e-4)
+    partly = 0
+    while not m.done:
+        nit = m.nit
+        m.tell(*fun(m.ask()))
+        S, Y, gamma = m._core.pairs()
+        if m.nit > nit and len(S):
+            moved = S[-1] != 0
+            assert gamma == pytest.approx(S[-1] @ Y[-1] / (Y[-1][moved] @ Y[-1][moved]), rel=1e-13)
+            partly += not moved.all()
     assert partly > 5
 
 
