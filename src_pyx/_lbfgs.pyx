@@ -137,7 +137,7 @@ ctypedef struct lbfgs_t:
     bint conjugate
     bint learned  # there is a D
     bint scaled  # D is in use
-    bint fresh  # the starting point has not been evaluated
+    bint unstarted  # the starting point has not been evaluated
     bint akin  # the newest pair is of the function that is being minimized
     bint closed  # every variable has two bounds
     bint bent  # the search follows the bounds from the first it meets
@@ -510,7 +510,7 @@ cdef reason_t judge(lbfgs_t* s, bint found) noexcept nogil:
 cdef void begin(lbfgs_t* s, bint finite) noexcept nogil:
     """The starting point has been evaluated."""
     swap(&s.here, &s.trial)
-    s.fresh = False
+    s.unstarted = False
     s.former_f = s.window_f = s.here.f
     s.still_gnorm = s.window_gnorm = s.here.gnorm
     if not finite:
@@ -547,7 +547,7 @@ cdef void advance(lbfgs_t* s, void* g, double f) noexcept nogil:
     s.trial.f = f
     s.trial.t = s.search.t
     s.trial.gnorm = stage.sums[TOP]
-    if s.fresh:
+    if s.unstarted:
         begin(s, finite)
         return
     if s.bent:
@@ -611,7 +611,7 @@ cdef class LBFGSCore:
         self.s.here = place_t(x=0, g=1, f=NAN, gnorm=INFINITY, t=0)
         self.s.trial = place_t(x=2, g=3, f=INFINITY, gnorm=INFINITY, t=0)
         self.s.best = place_t(x=4, g=5, f=INFINITY, gnorm=INFINITY, t=0)
-        self.s.fresh = True
+        self.s.unstarted = True
         self.s.reason = RUNNING
 
     cdef attach(self, points, history, scaling, rho, box):
@@ -708,7 +708,7 @@ cdef class LBFGSCore:
         self.s.still = self.s.far = 0
         self.s.best.f = self.s.former_window_gnorm = INFINITY
         self.rows[DIRECTION][...] = 0  # the one left there may have overflowed
-        self.s.fresh = True
+        self.s.unstarted = True
         self.s.akin = False
         self.s.reason = RUNNING
 
