@@ -1,20 +1,20 @@
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-PADDING: int
 REASONS: tuple[str, ...]
 
 class LBFGSCore:
     def __init__(
         self,
-        n: int,
-        points: NDArray[Any],
-        history: NDArray[Any],
-        scaling: NDArray[Any],
-        rho: NDArray[Any],
-        box: NDArray[Any],
+        x: NDArray[Any],
         *,
+        maxcor: int,
+        history_dtype: np.dtype[Any],
+        diagonal: bool,
+        limits: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+        weights: NDArray[np.float64] | None,
         gtol: float,
         ftol: float,
         maxiter: int,

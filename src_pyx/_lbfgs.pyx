@@ -70,7 +70,6 @@ cdef enum reason_t:
     UNBOUNDED
     STOPPED
 
-PADDING = <int> LANES
 REASONS = ("running", "gradient", "decrease", "maxiter", "maxfun", "linesearch", "precision", "stalled", "nonfinite",
            "unbounded", "stopped")
 
@@ -566,10 +565,11 @@ cdef void advance(lbfgs_t* s, void* g, double f) noexcept nogil:
 
 
 cdef class LBFGSCore:
-    """The solver on buffers of the facade's making, rows padded with zeros to a multiple of LANES: points (7, stride),
-    history (2 slots, stride), scaling (3, stride) or (0, stride), rho (2 slots), and box (0, stride). With bounds rho is
-    (4 slots) and box (3, stride): room for 0 and 1, then low and high, padded with infinities. With L1 box is (8, stride):
-    then come the weights, two rows of room, and low and high once more.
+    """The solver from x, a vector that is copied: `limits` are None or (low, high), `weights` None or those of L1.
+
+    Rows are padded with zeros to a multiple of LANES. Without bounds and L1 there are no rows in box; with bounds 3: room
+    for 0 and 1, then low and high, padded with infinities. With L1 there follow the weights, two rows of room, and low and
+    high once more.
     """
 
     cdef lbfgs_t s
@@ -586,9 +586,23 @@ cdef class LBFGSCore:
     def __cinit__(self):
         self.s.reason = STOPPED
 
-    def __init__(self, Py_ssize_t n, points, history, scaling, rho, box, *, double gtol, double ftol,
+    def __init__(self, x, *, Py_ssize_t maxcor, history_dtype, bint diagonal, limits, weights, double gtol, double ftol,
                  Py_ssize_t maxiter, Py_ssize_t maxfun, Py_ssize_t maxls, int linesearch, double init_step, bint conjugate):
-        self.s.n = n
+        cdef Py_ssize_t stride = (len(x) + LANES - 1) // LANES * LANES
+        sides = WITH_L1 if weights is not None else WITH_BOUNDS if limits is not None else 0
+        self.s.n = len(x)
+        points = np.zeros((ROWS, stride), x.dtype)
+        history = np.zeros((2 * maxcor + 2, stride), history_dtype)
+        scaling = np.zeros((3 if diagonal else 0, stride))
+        rho = np.zeros((4 if sides else 2) * (maxcor + 1))
+        box = np.zeros((sides, stride), x.dtype)
+        points[0, :len(x)] = points[2, :len(x)] = x
+        for side in range(1, sides, 5):
+            box[side:side + 2] = [[-INFINITY], [INFINITY]]
+            if limits is not None:
+                box[side:side + 2, :len(x)] = limits
+        if weights is not None:
+            box[3, :len(x)] = weights
         self.attach(points, history, scaling, rho, box)
         self.s.eps = 2.0**-23 if self.dtype == FLOAT32 else 2.0**-52
         self.s.gtol = gtol
@@ -597,13 +611,13 @@ cdef class LBFGSCore:
         self.s.maxfun = maxfun
         self.s.maxls = maxls
         self.s.init_step = init_step
-        self.s.diagonal = len(scaling) > 0
+        self.s.diagonal = diagonal
         self.s.conjugate = conjugate
         self.s.lr = 1
         self.s.change = -INFINITY
+        self.s.closed = limits is not None and bool(np.isfinite(limits).all())
         self.s.search.kind = <kind_t> linesearch
         self.s.search.c1 = .1 if linesearch == HAGER_ZHANG else 1e-3
-        self.s.closed = len(box) > 0 and bool(np.isfinite(box[1:3, :n]).all())
         self.s.search.c2 = .9
         self.s.search.xtol = .1
         self.s.search.guard = 1e-3
@@ -666,7 +680,8 @@ cdef class LBFGSCore:
         if len(scalars) != sizeof(lbfgs_t):
             raise ValueError("This run was saved by another version of fastopt and cannot be resumed")
         memcpy(&self.s, PyBytes_AS_STRING(scalars), sizeof(lbfgs_t))
-        self.attach(points, history, scaling, rho, box)
+        # What has traveled between processes may be read-only, or lie anywhere.
+        self.attach(np.array(points), np.array(history), np.array(scaling), np.array(rho), np.array(box))
 
     def ask(self):
         """A fresh copy of the point to evaluate."""

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastopt._lbfgs import PADDING, LBFGSCore
+from fastopt._lbfgs import LBFGSCore
 from fastopt._validation import check_choice, check_flag, check_number
-from fastopt.minimize.bounds import Limits, limits, within
+from fastopt.minimize.bounds import limits, within
 from fastopt.minimize.evaluation import Vector, evaluator, gradient_of, penalized, start, value_of
 from fastopt.minimize.options import chosen, limits_of_run, whole
 from fastopt.minimize.outcome import ENDINGS, finish, outcome, run, watcher
@@ -133,8 +133,12 @@ class LBFGSMinimizer:
         check_flag(diagonal, "L-BFGS", "diagonal")
         check_flag(conjugate, "L-BFGS", "conjugate")
         self._core = LBFGSCore(
-            x.size,
-            *_buffers(x, _memory(maxcor, x.size), _precision(history_dtype, x), diagonal, low_high, weights),
+            x,
+            maxcor=_memory(maxcor, x.size),
+            history_dtype=_precision(history_dtype, x),
+            diagonal=diagonal,
+            limits=low_high,
+            weights=weights,
             **stops,
             maxls=maxls,
             linesearch=LINE_SEARCHES.index(linesearch),
@@ -229,34 +233,6 @@ def _weights(l1: ArrayLike | None, x: Vector) -> NDArray[np.float64] | None:
     if wrong.any():
         raise ValueError(f"Invalid l1: {weights[wrong][0]} (must be finite, l1 >= 0)")
     return np.broadcast_to(weights, x.shape).astype(np.float64) if weights.any() else None
-
-
-def _buffers(
-    x: Vector,
-    maxcor: int,
-    dtype: np.dtype[Any],
-    diagonal: bool,
-    low_high: Limits | None,
-    weights: NDArray[np.float64] | None,
-) -> tuple[NDArray[Any], ...]:
-    """The arrays a core works on, at the start: points, history, scaling, rho and box."""
-    slots = maxcor + 1
-    n, stride = x.size, -(-x.size // PADDING) * PADDING
-    points = np.zeros((7, stride), x.dtype)
-    points[[0, 2], :n] = x
-    history = np.zeros((2 * slots, stride), dtype)
-    scaling = np.zeros((3 if diagonal else 0, stride))
-    if low_high is None and weights is None:
-        return points, history, scaling, np.zeros(2 * slots), np.zeros((0, stride), x.dtype)
-    box = np.zeros((3 if weights is None else 8, stride), x.dtype)
-    for sides in (1, 2), (6, 7):
-        if sides[0] < len(box):
-            box[sides, :] = [[-np.inf], [np.inf]]
-            if low_high is not None:
-                box[sides, :n] = low_high
-    if weights is not None:
-        box[3, :n] = weights
-    return points, history, scaling, np.zeros(4 * slots), box
 
 
 OPTIONS = LBFGSMinimizer.__init__.__kwdefaults__ or {}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastopt._engine import resolved
-from fastopt._lbfgs import PADDING, LBFGSCore
+from fastopt._lbfgs import LBFGSCore
 from fastopt._validation import check_choice, check_count, check_number
 from fastopt.optim.optimizer import OPTIONS, Optimizer, Params, Rule, called
 from fastopt.optim.sgd import PLAIN
@@ -239,16 +239,14 @@ class LBFGS(Optimizer):
             memory = self._learned()
             arrays = self._arrays()
             n = sum(array.size for array in arrays)
-            stride = -(-n // PADDING) * PADDING
-            slots = group["history_size"] + 1
             dtype = np.result_type(*arrays) if arrays else np.dtype(float)
             self._core = LBFGSCore(
-                n,
-                np.zeros((7, stride), dtype),
-                np.zeros((2 * slots, stride), dtype),
-                np.zeros((3 if search != SEARCHES[None] else 0, stride)),
-                np.zeros(2 * slots),
-                np.zeros((0, stride), dtype),
+                np.zeros(n, dtype),
+                maxcor=group["history_size"],
+                history_dtype=dtype,
+                diagonal=search != SEARCHES[None],
+                limits=None,
+                weights=None,
                 gtol=0,
                 ftol=0,
                 maxiter=0,
