@@ -4,7 +4,12 @@ A number in a name is the size where the source leaves it free. `best` is exact 
 runs to the last digit; where there are several minima it is the least one known, which need not be near the start.
 """
 
+import json
+from pathlib import Path
+
 import numpy as np
+from numpy.polynomial.chebyshev import chebvander
+from numpy.polynomial.polynomial import polyvander
 
 from problems.problem import Problem
 
@@ -25,6 +30,7 @@ def problems():
         *_garbow(),
         *_small(),
         *_fits(),
+        *_palmer(),
         *_chains(),
         *_pushed(),
         *_matrices(),
@@ -391,15 +397,6 @@ def _small():
 
 
 def _fits():
-    def palmer1(x):
-        angles = [1.788963, 1.745329, 1.658063, 1.570796, 1.48353, 1.396263, 1.308997, 1.218612, 1.134464, 1.047198]
-        angles += [0.872665, 0.698132, 0.523599, 0.349066, 0.174533]
-        y = [78.596218, 65.77963, 43.96947, 27.038816, 14.6126, 6.2614, 1.53833, 0, 1.188045, 4.6841]
-        y += [16.9321, 33.6988, 52.3664, 70.163, 83.4221]
-        s = np.array([*angles, *angles, 0]) ** 2
-        d = x[2] + s / x[3]
-        return x[0] * s + x[1] / d - [*y, *y, 88.3995], (s, 1 / d, -x[1] / d**2, x[1] * s / (x[3] * d) ** 2)
-
     def specan(x):
         t = np.linspace(1, 26, 201)[1:]
         goal = np.array([19, 4.2, 1.2, 8, 2.5, 4.6, 10, 2, 2.6]).reshape(3, 3, 1)
@@ -427,11 +424,85 @@ def _fits():
     low = [15, 3.5, 0.3, 5, 2.2, 2.6, 5, 1.2, 1.3]
     high = [31, 6.3, 3.7, 15, 5.3, 6.2, 14, 3.3, 2.8]
     return [
-        _problem("PALMER1", _squares(palmer1), [1] * 4, 11754.6025453494, CUTE, [-INF, 1e-5, 1e-5, 1e-5]),
         _problem("SPECAN", specan, [25, 5.2, 3.2, 7, 4.1, 3.6, 11.6, 1.9, 2.2], 0.0, CUTE, low, high),
         _problem("WEEDS", _squares(weeds), [1] * 3, 2.58727739528415, CUTE, 0, [INF, INF, 3]),
         _problem("YFIT", _squares(yfit), [0.6, -0.6, 20], 0.0, CUTE, [-INF, -INF, 0]),
     ]
+
+
+def _palmer():
+    """Curves of s = x^2, a polynomial and one term, the letter says which, fitted to the data of the linear fits C."""
+    fits = json.loads(Path(__file__).with_name("regression.json").read_text())
+
+    def quotient(s, b, c, d):
+        q = c + s / d
+        return b / q, (1 / q, -b / q**2, b * s / (d * q) ** 2)
+
+    def hyperbola(s, b, c):
+        q = c + s
+        return b / q, (1 / q, -b / q**2)
+
+    def bell(s, rate, height):
+        e = np.exp(-rate * s)
+        return height * e, (-s * height * e, e)
+
+    kinds = {  # the powers of s, the term, least values of its parameters
+        "": (slice(1, 2), quotient, [1e-5, 1e-5, 1e-5]),
+        "A": (slice(4), hyperbola, [1e-5, 1e-5]),
+        "B": (slice(1, 3), hyperbola, [1e-5, 1e-5]),
+        "E": (slice(6), bell, [0, -INF]),
+        "5A": (slice(6), hyperbola, [0, 1e-5]),
+        "5B": (slice(7), hyperbola, [1e-5, 1e-5]),
+        "5E": (slice(6), bell, [0, -INF]),
+    }
+    starts = {"5E": [19.264, -1.7302, 40.794, 0.83021, 3.709, -0.17723, 10, 1]}
+
+    def fit(which, best):
+        number, kind = which[0], which[1:]
+        powers, term, least = kinds.get(which) or kinds[kind]
+        # the first one does without the last four points
+        y, x = np.array(fits[f"PALMER{number}C"]["data"])[:, : 31 if which == "1" else None]
+        s = x**2
+        # T_0, T_2, T_4, ... of x are those of half the degree of s
+        basis = chebvander(2 * s / s.max() - 1, 6) if which in ("5A", "5E") else polyvander(s, 6)
+        basis = basis[:, powers].T
+        m = len(basis)
+
+        def residuals(x):
+            value, slopes = term(s, *x[m:])
+            return x[:m] @ basis + value - y, (*basis, *slopes)
+
+        low = [*[-INF] * m, *least]
+        return _problem(f"PALMER{which}", _squares(residuals), starts.get(which, [1] * len(low)), best, CUTE, low)
+
+    # 7E has an infimum only, as its rate goes to zero
+    least = {
+        "1": 11754.6025453495,
+        "1A": 0.0898836290429559,
+        "1B": 3.44735461906215,
+        "1E": 0.00083526826867753,
+        "2": 3651.09753540019,
+        "2A": 0.0171097170533007,
+        "2B": 0.623266970584747,
+        "2E": 0.000206500092402422,
+        "3": 2265.95821828243,
+        "3A": 0.0204314229925444,
+        "3B": 4.2276472508697,
+        "3E": 5.07408418347857e-05,
+        "4": 2285.38322544955,
+        "4A": 0.0406061393779652,
+        "4B": 6.83513859986908,
+        "4E": 0.000148004219553513,
+        "5A": 0.0204725743996575,
+        "5B": 0.00975249263948999,
+        "5E": 0.0207133938685832,
+        "6A": 0.0559488389963193,
+        "6E": 0.000223955033980302,
+        "7A": 10.3348556556453,
+        "8A": 0.0740096979551834,
+        "8E": 0.00633930743105945,
+    }
+    return [fit(which, best) for which, best in least.items()]
 
 
 def _chains():
