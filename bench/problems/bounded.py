@@ -4,7 +4,12 @@ A number in a name is the size where the source leaves it free. `best` is exact 
 runs to the last digit; where there are several minima it is the least one known, which need not be near the start.
 """
 
+import json
+from pathlib import Path
+
 import numpy as np
+from numpy.polynomial.chebyshev import chebvander
+from numpy.polynomial.polynomial import polyvander
 
 from problems import pushed
 from problems.problem import Problem
@@ -25,6 +30,7 @@ def problems():
         *_garbow(),
         *_small(),
         *_fits(),
+        *_palmer(),
         *_chains(),
         *pushed.problems(),
         *_matrices(),
@@ -391,14 +397,45 @@ def _small():
 
 
 def _fits():
-    def palmer1(x):
-        angles = [1.788963, 1.745329, 1.658063, 1.570796, 1.48353, 1.396263, 1.308997, 1.218612, 1.134464, 1.047198]
-        angles += [0.872665, 0.698132, 0.523599, 0.349066, 0.174533]
-        y = [78.596218, 65.77963, 43.96947, 27.038816, 14.6126, 6.2614, 1.53833, 0, 1.188045, 4.6841]
-        y += [16.9321, 33.6988, 52.3664, 70.163, 83.4221]
-        s = np.array([*angles, *angles, 0]) ** 2
-        d = x[2] + s / x[3]
-        return x[0] * s + x[1] / d - [*y, *y, 88.3995], (s, 1 / d, -x[1] / d**2, x[1] * s / (x[3] * d) ** 2)
+    def deconvolution(x):
+        y = [0, 0, 0.0016, 0.0054, 0.0702, 0.1876, 0.332, 0.764, 0.932, 0.812, 0.3464, 0.2064, 0.083, 0.034, 0.06179999]
+        y += [1.2, 1.8, 2.4, 9, 2.4, 1.801, 1.325, 0.0762, 0.2104, 0.268, 0.552, 0.996, 0.36, 0.24, 0.151, 0.0248]
+        y += [0.2432, 0.3602, 0.48, 1.8, 0.48, 0.36, 0.264, 0.006, 0.006]
+        signal, kernel = x[:40], x[40:]
+        r = np.convolve(kernel, signal)[:40] - y
+        slopes = [np.convolve(r[::-1], other)[:40][::-1] for other in (kernel, signal)]
+        return r @ r, 2 * np.concatenate([slopes[0], slopes[1][:11]])
+
+    def pole(k):
+        """A pole's value and derivatives at two points, of which a = k, r = 3, h = 2 give the data."""
+
+        def parts(a, r, h):
+            y = 1 + h
+            q = y**-a
+            t = a * r * h
+            u = (a + 1) * h * t
+            return np.array([t - u / 2 - r * (1 - q), t * (1 - q / y) - u, u * (q / y**2 - 1)])
+
+        def residuals(x):
+            a, r, h = x
+            y = 1 + h
+            q = y**-a
+            s, w = q / y, q / y**2
+            t, u = a * r * h, a * (a + 1) * r * h**2
+            columns = []
+            for dt, du, dq, dr, dy in (
+                (r * h, (2 * a + 1) * r * h**2, -np.log(y) * q, 0, 0),
+                (a * h, a * (a + 1) * h**2, 0, 1, 0),
+                (a * r, 2 * a * (a + 1) * r * h, -a * s, 0, 1),
+            ):
+                ds = (dq - s * dy) / y
+                dw = (ds - w * dy) / y
+                columns.append(
+                    np.array([dt - du / 2 - dr * (1 - q) + r * dq, dt * (1 - s) - t * ds - du, du * (w - 1) + u * dw])
+                )
+            return parts(a, r, h) - parts(k, 3, 2), columns
+
+        return _problem(f"PFIT{k}LS", _squares(residuals), [1, 0, 1], 0.0, CUTE, [-INF, -INF, -0.5])
 
     def specan(x):
         t = np.linspace(1, 26, 201)[1:]
@@ -424,14 +461,90 @@ def _fits():
         slope = x[2] * (1 + tangent**2)
         return x[2] * tangent - y, (slope * (1 - t), slope * t, tangent)
 
+    kernel = [0.01, 0.02, 0.4, 0.6, 0.8, 3, 0.8, 0.6, 0.44, 0.01, 0.01]
     low = [15, 3.5, 0.3, 5, 2.2, 2.6, 5, 1.2, 1.3]
     high = [31, 6.3, 3.7, 15, 5.3, 6.2, 14, 3.3, 2.8]
     return [
-        _problem("PALMER1", _squares(palmer1), [1] * 4, 11754.6025453494, CUTE, [-INF, 1e-5, 1e-5, 1e-5]),
+        _problem("DECONVB", deconvolution, [*[0] * 40, *kernel], 0.0, CUTE, 0, [*[INF] * 40, *[3] * 11]),
+        *(pole(k) for k in range(1, 5)),
         _problem("SPECAN", specan, [25, 5.2, 3.2, 7, 4.1, 3.6, 11.6, 1.9, 2.2], 0.0, CUTE, low, high),
         _problem("WEEDS", _squares(weeds), [1] * 3, 2.58727739528415, CUTE, 0, [INF, INF, 3]),
         _problem("YFIT", _squares(yfit), [0.6, -0.6, 20], 0.0, CUTE, [-INF, -INF, 0]),
     ]
+
+
+def _palmer():
+    """Curves of s = x^2, a polynomial and one term, the letter says which, fitted to the data of the linear fits C."""
+    fits = json.loads(Path(__file__).with_name("regression.json").read_text())
+
+    def quotient(s, b, c, d):
+        q = c + s / d
+        return b / q, (1 / q, -b / q**2, b * s / (d * q) ** 2)
+
+    def hyperbola(s, b, c):
+        q = c + s
+        return b / q, (1 / q, -b / q**2)
+
+    def bell(s, rate, height):
+        e = np.exp(-rate * s)
+        return height * e, (-s * height * e, e)
+
+    kinds = {  # the powers of s, the term, least values of its parameters
+        "": (slice(1, 2), quotient, [1e-5, 1e-5, 1e-5]),
+        "A": (slice(4), hyperbola, [1e-5, 1e-5]),
+        "B": (slice(1, 3), hyperbola, [1e-5, 1e-5]),
+        "E": (slice(6), bell, [0, -INF]),
+        "5A": (slice(6), hyperbola, [0, 1e-5]),
+        "5B": (slice(7), hyperbola, [1e-5, 1e-5]),
+    }
+    starts = {"5E": [19.264, -1.7302, 40.794, 0.83021, 3.709, -0.17723, 10, 1]}
+
+    def fit(which, best):
+        number, kind = which[0], which[1:]
+        powers, term, least = kinds.get(which) or kinds[kind]
+        # the first one does without the last four points
+        y, x = np.array(fits[f"PALMER{number}C"]["data"])[:, : 31 if which == "1" else None]
+        s = x**2
+        # T_0, T_2, T_4, ... of x are those of half the degree of s
+        basis = chebvander(2 * s / s.max() - 1, 6) if which in ("5A", "5E") else polyvander(s, 6)
+        basis = basis[:, powers].T
+        m = len(basis)
+
+        def residuals(x):
+            value, slopes = term(s, *x[m:])
+            return x[:m] @ basis + value - y, (*basis, *slopes)
+
+        low = [*[-INF] * m, *least]
+        return _problem(f"PALMER{which}", _squares(residuals), starts.get(which, [1] * len(low)), best, CUTE, low)
+
+    # 7E has an infimum only, as its rate goes to zero
+    least = {
+        "1": 11754.6025453495,
+        "1A": 0.0898836290429559,
+        "1B": 3.44735461906215,
+        "1E": 0.00083526826867753,
+        "2": 3651.09753540019,
+        "2A": 0.0171097170533007,
+        "2B": 0.623266970584747,
+        "2E": 0.000206500092402422,
+        "3": 2265.95821828243,
+        "3A": 0.0204314229925444,
+        "3B": 4.2276472508697,
+        "3E": 5.07408418347857e-05,
+        "4": 2285.38322544955,
+        "4A": 0.0406061393779652,
+        "4B": 6.83513859986908,
+        "4E": 0.000148004219553513,
+        "5A": 0.0204725743996575,
+        "5B": 0.00975249263948999,
+        "5E": 0.0207133938685832,
+        "6A": 0.0559488389963193,
+        "6E": 0.000223955033980302,
+        "7A": 10.3348556556453,
+        "8A": 0.0740096979551834,
+        "8E": 0.00633930743105945,
+    }
+    return [fit(which, best) for which, best in least.items()]
 
 
 def _chains():
@@ -495,26 +608,30 @@ def _chains():
         g[:-1] -= 2 * c * x[:-1]
         return np.sin(x[0] - 1) + 100 * np.sin(u).sum(), g
 
-    def explin(x, m=10):
-        a, b = x[:m], x[1 : m + 1]
-        e = np.exp(0.1 * a * b)
-        g = np.arange(1, x.size + 1) - 10 + 0 * x
-        f = e.sum() + g @ x
-        g[:m] += 0.1 * b * e
-        g[1 : m + 1] += 0.1 * a * e
-        return f, g
+    def ramp(n, m, best, name, pair, arrow=False):
+        """-10 i x_i, the first m by pairs, and as an arrow the others with the last one."""
+        p, i = np.arange(1, m + 1) / m, np.arange(1, n + 1)
 
-    def expquad(x, m=10):
-        p = 0.1 * np.arange(1, m + 1) / m
-        a, b, c, last = x[:m], x[1 : m + 1], x[m:-1], x[-1]
-        e = np.exp(p * a * b)
-        g = np.arange(1, x.size + 1) - 10 + 0 * x
-        f = e.sum() + g @ x + 4 * (c @ c) + 2 * c.size * last**2 + c.sum() * last
-        g[:m] += p * b * e
-        g[1 : m + 1] += p * a * e
-        g[m:-1] += 8 * c + last
-        g[-1] += 4 * c.size * last + c.sum()
-        return f, g
+        def fun(x):
+            a, b, c, last = x[:m], x[1 : m + 1], x[m:-1], x[-1]
+            values, slopes = pair(p, a * b)
+            g = -10 * i + 0 * x
+            f = values.sum() + g @ x
+            g[:m] += slopes * b
+            g[1 : m + 1] += slopes * a
+            if arrow:
+                f += 4 * (c @ c) + 2 * c.size * last**2 + c.sum() * last
+                g[m:-1] += 8 * c + last
+                g[-1] += 4 * c.size * last + c.sum()
+            return f, g
+
+        bounded = (i <= m) | (not arrow)
+        low, high = np.where(bounded, 0, -INF), np.where(bounded, 10, INF)
+        return _problem(f"{name}-{n}", fun, np.zeros(n), best, CUTE, low, high)
+
+    def exponential(p, u):
+        e = np.exp(p * u)
+        return e, p * e
 
     def odd(n, first, other):
         return np.where(np.arange(n) % 2, other, first)
@@ -533,16 +650,11 @@ def _chains():
         _problem("MCCORMCK-500", _mccormick, np.zeros(500), -457.077255385669, CUTE, -1.5, 3),
         _problem("GENROSEB-100", genrose, np.arange(1, 101) / 101, 313.944931730421, CUTE, 0.2, 0.5),
         _problem("SINEALI-20", sineali, np.zeros(20), -1901.0, CUTE, np.array(high) - 2 * np.pi, high),
-        _problem("EXPLIN-120", explin, np.zeros(120), -248.454617343208, CUTE, 0, 10),
-        _problem(
-            "EXPQUAD-120",
-            expquad,
-            np.zeros(120),
-            -28170.3431544782,
-            CUTE,
-            [*[0] * 10, *[-INF] * 110],
-            [*[10] * 10, *[INF] * 110],
-        ),
+        ramp(120, 10, -723756.265492574, "EXPLIN", lambda _, u: exponential(0.1, u)),
+        ramp(120, 10, -724459.142958091, "EXPLIN2", lambda p, u: exponential(0.1 * p, u)),
+        ramp(120, 10, -3625962.13685646, "EXPQUAD", lambda p, u: exponential(0.1 * p, u), arrow=True),
+        ramp(120, 10, -3624631.85352481, "QRTQUAD", lambda p, u: (p * u**4, 4 * p * u**3), arrow=True),
+        ramp(120, 60, -720000.0, "QUDLIN", lambda _, u: (u, 1)),
     ]
 
 
@@ -619,11 +731,13 @@ def _membrane(dx, dy, load, across=1.0, along=1.0):
 def _grids():
     """Variational inequalities: the bounds are obstacles."""
 
-    def torsion(c, m, best):
+    def torsion(c, m, best, name="TORSION", free=0):
         t = np.arange(1, m + 1) / (m + 1)
         distance = np.minimum.outer(np.minimum(t, 1 - t), np.minimum(t, 1 - t)).ravel()
         fun = _membrane(1 / (m + 1), 1 / (m + 1), np.full((m, 1), c))
-        return _problem(f"TORSION-{c}-{m * m}", fun, distance, best, TORALDO, -distance, distance)
+        bound = distance.copy()
+        bound[: free * m] = INF
+        return _problem(f"{name}-{c}-{m * m}", fun, distance, best, TORALDO, -bound, bound)
 
     def obstacle(name, m, wave, start, best, lower, upper):
         t = np.arange(1, m + 1) / (m + 1)
@@ -673,6 +787,7 @@ def _grids():
         torsion(5, 12, -0.412234979557781),
         torsion(10, 20, -1.19948649477135),
         torsion(20, 31, -2.84635816154016),
+        torsion(5, 20, -0.422955980760176, "NOBNDTOR", free=10),
         obstacle("OBSTCLAE", 20, 3.2, 1, 1.95965959005357, lambda bumps: bumps, lambda bumps: 2000 + 0 * bumps),
         obstacle("OBSTCLBL", 20, 9.2, None, 6.83623529653066, lambda bumps: bumps**3, lambda bumps: bumps**2 + 0.02),
         obstacle("OBSTCLBU", 30, 9.2, 2, 7.1284535051472, lambda bumps: bumps**3, lambda bumps: bumps**2 + 0.02),
