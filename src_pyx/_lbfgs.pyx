@@ -138,7 +138,6 @@ ctypedef struct lbfgs_t:
     bint scaled  # D is in use
     bint unstarted  # the starting point has not been evaluated
     bint akin  # the newest pair is of the function that is being minimized
-    bint closed  # every variable has two bounds
     bint bent  # the search follows the bounds from the first it meets
     bint fresh  # and has not seen a trial yet
     bint turned  # to the gradient
@@ -277,7 +276,7 @@ cdef double first_step(lbfgs_t* s) noexcept nogil:
     cdef double reach
     if s.nit == 0 and s.init_step > 0:
         return s.init_step
-    if (s.search.kind == FIXED and s.nit) or (s.closed and s.nit == 0):
+    if s.search.kind == FIXED and s.nit:
         return 1
     begin_pass(s, &p)
     stage = then(&p, s.kernels.survey)
@@ -615,7 +614,6 @@ cdef class LBFGSCore:
         self.s.conjugate = conjugate
         self.s.lr = 1
         self.s.change = -INFINITY
-        self.s.closed = limits is not None and bool(np.isfinite(limits).all())
         self.s.search.kind = <kind_t> linesearch
         self.s.search.c1 = .1 if linesearch == HAGER_ZHANG else 1e-3
         self.s.search.c2 = .9

