@@ -533,6 +533,12 @@ def test_minimum_does_not_depend_on_the_way_there(name, options):
     assert abs(ours.fun - whole.fun) <= 1e-13 * max(1, abs(whole.fun))
 
 
+@pytest.mark.parametrize("limit", [2**62, 1e30, np.inf])
+def test_limits_may_be_beyond_all_counts(limit):
+    options = {"maxiter": limit, "maxfun": limit, "maxls": limit}
+    assert minimize(rosenbrock, [-1.2, 1.0], jac=True, options=options).reason == "gradient"
+
+
 def test_first_trial_is_where_it_is_asked_for():
     m = LBFGSMinimizer([3.0, -4.0], init_step=0.125)
     m.tell(*quadratic(m.ask(), 2.0))
