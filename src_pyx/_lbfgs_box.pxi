@@ -104,7 +104,7 @@ cdef double aim(lbfgs_t* s, double* t) noexcept nogil:
     cdef double straight = s.hit * (1 + 4 * s.eps)
     s.bent = False
     if s.hit >= t[0]:
-        return min(LONGEST, straight)
+        return min(max(LONGEST, t[0]), straight)
     move(s, t[0])
     s.bent = s.foretold < 0 and s.foretold <= .1 * s.hit * s.slope
     if not s.bent:
