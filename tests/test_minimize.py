@@ -316,6 +316,20 @@ def test_search_out_of_its_evaluations_is_no_convergence(f, maxls, linesearch):
     assert m.result().reason == "linesearch"
 
 
+@each_search
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_edge_of_the_domain_is_no_convergence(dtype, linesearch):
+    """f falls up to its edge, where the gradient is 1."""
+    result = minimize(
+        lambda x: (float(x[0]) if x[0] >= 1 else np.nan, np.ones(1, dtype)),
+        np.full(1, 5, dtype),
+        jac=True,
+        options={"linesearch": linesearch},
+    )
+    assert result.reason == "linesearch"
+    assert result.x[0] - 1 <= 4 * np.finfo(dtype).eps
+
+
 def test_decrease_is_off_by_default():
     """A step that lowers f by a millionth of what is left, far from where the gradient is small."""
     fun, gtol = (lambda x: (1e12 + rosenbrock(x)[0], rosenbrock(x)[1])), 1e-3
