@@ -273,9 +273,7 @@ cdef double first_step(lbfgs_t* s) noexcept nogil:
     cdef pass_t p
     cdef stage_t* stage
     cdef double length = sqrt(s.square)
-    cdef double reach
-    if s.nit == 0 and s.init_step > 0:
-        return s.init_step
+    cdef double reach, t
     if s.search.kind == FIXED and s.nit:
         return 1
     begin_pass(s, &p)
@@ -286,8 +284,9 @@ cdef double first_step(lbfgs_t* s) noexcept nogil:
         return min(1.0, 1 / stage.sums[1])
     reach = max(1.0, sqrt(stage.sums[0] / s.n))
     if s.nit:
-        return min(100 * reach / length, max(1 / length, 2 * (s.here.f - s.former_f) / s.slope))
-    return max(1 / length, min(reach / length, 1 / stage.sums[TOP]))
+        return min(LONGEST, min(100 * reach / length, max(1 / length, 2 * (s.here.f - s.former_f) / s.slope)))
+    t = max(1 / length, min(reach / length, 1 / stage.sums[TOP]))
+    return min(s.init_step, max(LONGEST, t)) if s.init_step > 0 else t
 
 
 cdef void choose_direction(lbfgs_t* s) noexcept nogil:
@@ -315,7 +314,7 @@ cdef void open_search(lbfgs_t* s) noexcept nogil:
         s.reason = STALLED if s.slope == 0 else LINESEARCH  # the square of so small a gradient is 0
         return
     t = 1 if s.usable else first_step(s)
-    stpmax = aim(s, &t) if s.sides else LONGEST
+    stpmax = aim(s, &t) if s.sides else max(LONGEST, t)  # f may be so small that this is no long way
     search_start(
         &s.search, s.here.f, s.slope, s.lr * t, stpmax,
         # Steepest descent is the last resort, and its length is a guess: twice the evaluations.
@@ -347,6 +346,11 @@ cdef void propose(lbfgs_t* s) noexcept nogil:
         s.reason = MAXFUN
 
 
+cdef inline bint hidden(const search_t* search) noexcept nogil:
+    """Whether the search went back to where rounding hides from f what the slope foretells."""
+    return -min(search.smallest, search.t) * search.slope <= 1e4 * search.eps * fabs(search.f)
+
+
 cdef void settle(lbfgs_t* s) noexcept nogil:
     """The search found no step: take the lowest point seen; else forget the pairs; else D too; else stop."""
     if s.search.kind == FIXED:
@@ -361,8 +365,12 @@ cdef void settle(lbfgs_t* s) noexcept nogil:
     elif s.scaled:
         forget_scaling(s)
         open_search(s)
+    elif s.nit == 0 and (s.init_step > 0 or s.closed):  # the first trial was not of our guessing: now it is
+        s.init_step = 0
+        s.closed = False
+        open_search(s)
     else:
-        s.reason = PRECISION if s.search.agrees else LINESEARCH
+        s.reason = PRECISION if s.search.agrees and (hidden(&s.search) or not move(s, s.search.t)) else LINESEARCH
 
 
 cdef void accept(lbfgs_t* s, bint found) noexcept nogil:

@@ -144,7 +144,7 @@ cdef double aim(lbfgs_t* s, double* t) noexcept nogil:
     """Choose between the straight way, at most to the first bound, and a bent one to the trial; how far it goes."""
     s.bent = s.turned = False
     if s.hit >= t[0]:
-        return min(LONGEST, longer(s))
+        return min(max(LONGEST, t[0]), longer(s))
     move(s, t[0])
     s.bent = s.fresh = s.foretold < 0 and s.foretold <= .1 * s.hit * s.slope
     if s.bent:

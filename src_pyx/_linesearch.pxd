@@ -287,6 +287,7 @@ cdef inline verdict_t search_advance(search_t* s, double f, double slope, double
         return ACCEPTED if s.agrees else EXHAUSTED
     if not (isfinite(f) and isfinite(slope)):
         # Out of the domain: no step that long again, and a fifth of the way back from the best end.
+        s.agrees = s.agrees and s.smallest < INFINITY  # until a shorter step tells
         search_from(s, s.low.t + .2 * (now.t - s.low.t), .999 * now.t)
         return EXHAUSTED if search_spent(s) else SEARCHING
 

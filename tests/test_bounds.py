@@ -74,6 +74,13 @@ def test_bad_bounds_are_refused_in_words(error, match, bounds):
         limits(bounds, np.zeros(2))
 
 
+@pytest.mark.parametrize("pair", [(1e39, 2e39), (None, -1e39), (1e39, None)])
+def test_limits_beyond_single_precision_leave_it_no_room(pair):
+    assert limits([pair], np.zeros(1)) is not None
+    with pytest.raises(ValueError, match=r"Invalid bounds at index 0: .*room for a finite x"):
+        limits([pair], np.zeros(1, np.float32))
+
+
 def test_single_precision_stays_within_limits_it_cannot_hold():
     x = np.zeros(4, np.float32)
     low, high = limits([(0.1, 0.3), (-0.3, -0.1), (0.1, 0.1), (-1e300, 1e300)], x)

@@ -287,6 +287,49 @@ def test_no_gradient_is_too_small_to_be_followed():
     assert not result.success or result.fun < 1e-200
 
 
+@each_search
+@pytest.mark.parametrize("scale", [1e-12, 1e-30, 1e-100, 1e-130])
+def test_small_values_are_no_convergence(scale, linesearch):
+    """A step of up to 1e130 takes x to where it belongs; one of 1e10, as far as any other goes, would not move it."""
+    for bounds in None, [(-9, 9)] * 3:
+        result = minimize(
+            lambda x: tuple(scale * v for v in quadratic(x, 10)),
+            [5.0, 4.0, 3.0],
+            jac=True,
+            bounds=bounds,
+            options={"gtol": 0, "linesearch": linesearch},
+        )
+        assert result.success
+        assert abs(result.x - 1).max() <= 1e-14
+
+
+@each_search
+@pytest.mark.parametrize("maxls", [1, 2])
+@pytest.mark.parametrize("f", [1.0, np.nan])
+def test_search_out_of_its_evaluations_is_no_convergence(f, maxls, linesearch):
+    """Where all trials are too long, though the slopes foretell what f does, or outside of the domain."""
+    m = LBFGSMinimizer([0.5], maxls=maxls, linesearch=linesearch)
+    m.tell(0.0, [1.0])
+    while not m.done:
+        t = 0.5 - m.ask()[0]
+        m.tell(f, [-2 * f / t - 1])
+    assert m.result().reason == "linesearch"
+
+
+@each_search
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_edge_of_the_domain_is_no_convergence(dtype, linesearch):
+    """f falls up to its edge, where the gradient is 1."""
+    result = minimize(
+        lambda x: (float(x[0]) if x[0] >= 1 else np.nan, np.ones(1, dtype)),
+        np.full(1, 5, dtype),
+        jac=True,
+        options={"linesearch": linesearch},
+    )
+    assert result.reason == "linesearch"
+    assert result.x[0] - 1 <= 4 * np.finfo(dtype).eps
+
+
 def test_decrease_is_off_by_default():
     """A step that lowers f by a millionth of what is left, far from where the gradient is small."""
     fun, gtol = (lambda x: (1e12 + rosenbrock(x)[0], rosenbrock(x)[1])), 1e-3
@@ -531,6 +574,23 @@ def test_minimum_does_not_depend_on_the_way_there(name, options):
     assert ours.success and whole.success
     # As above: a gradient within 1e-8 and a least curvature above 0.1.
     assert abs(ours.fun - whole.fun) <= 1e-13 * max(1, abs(whole.fun))
+
+
+@each_search
+@pytest.mark.parametrize("init_step", [1e-300, 1e-20, 1e20, 1e300])
+@pytest.mark.parametrize("x0", [[-1.2, 1.0], [0.0, 0.0]])
+def test_first_trial_that_leads_nowhere_is_guessed_anew(x0, init_step, linesearch):
+    for settings in {}, {"bounds": [(-2, 2)] * 2}, {"bounds": [(-2, None), (None, None)]}, {"l1": 1e-9}:
+        options = {"init_step": init_step, "linesearch": linesearch}
+        result = minimize(rosenbrock, x0, jac=True, options=options, **settings)
+        assert result.reason == "gradient"
+        assert abs(result.x - 1).max() < 1e-3
+
+
+@pytest.mark.parametrize("limit", [2**62, 1e30, np.inf])
+def test_limits_may_be_beyond_all_counts(limit):
+    options = {"maxiter": limit, "maxfun": limit, "maxls": limit}
+    assert minimize(rosenbrock, [-1.2, 1.0], jac=True, options=options).reason == "gradient"
 
 
 def test_first_trial_is_where_it_is_asked_for():

@@ -25,14 +25,15 @@ def limits(bounds: Any, x: Vector) -> Limits | None:
     if bounds is None:
         return None
     low, high = _apart(bounds, x.size) if hasattr(bounds, "lb") else _in_pairs(bounds, x.size)
-    wrong = ~((low <= high) & (low < np.inf) & (high > -np.inf))
+    held = _held(low, high, x.dtype) if x.dtype != np.float64 else (low, high)
+    wrong = ~((low <= high) & (held[0] < np.inf) & (held[1] > -np.inf))
     if wrong.any():
         i = int(np.argmax(wrong))
         pair = f"({low[i]}, {high[i]})"
         raise ValueError(f"Invalid bounds at index {i}: {pair} (must be numbers low <= high with room for a finite x)")
     if not (np.isfinite(low).any() or np.isfinite(high).any()):
         return None
-    return _held(low, high, x.dtype) if x.dtype != np.float64 else (low, high)
+    return held
 
 
 def within(x: Vector, limits: Limits | None) -> Vector:

@@ -37,7 +37,7 @@ def whole(name: str, value: Any, least: int) -> int:
     allowed = f"(must be a whole number >= {least})"
     if isinstance(value, bool) or not isinstance(value, NUMBERS):
         raise TypeError(f"Invalid {name}: {value!r} {allowed}")
-    number = min(float(value), 2.0**62)
+    number = min(float(value), 2.0**60)
     if not (number >= least and number.is_integer()):
         raise ValueError(f"Invalid {name}: {value!r} {allowed}")
     return int(number)
