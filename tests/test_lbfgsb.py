@@ -217,6 +217,19 @@ def test_refused_path_is_left_for_the_first_bound_where_that_promises_more():
     assert np.allclose(m.ask(), [max(0, 0.1 - search.step), 10 * search.step], rtol=1e-14, atol=1e-17)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_way_to_the_first_bound_ends_exactly_there(dtype):
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        low, room, g = rng.uniform(-3, 3), rng.uniform(0.01, 0.1), rng.uniform(0.5, 2)
+        low = float(dtype(low))
+        m = LBFGSMinimizer(np.array([low + room, 0], dtype), [(low, None), (None, None)], init_step=1.0)
+        m.tell(0.0, [g, -10.0])
+        m.tell(1e6, [g, 10.0])
+        assert m.ask()[0] == low
+        assert 0 < m.ask()[1] < 2.1
+
+
 def test_slope_on_the_bent_path_is_that_of_what_still_moves():
     """dcsrch sees f = 0 and slope -101 at 0, f = 1 and 10 g2 at 1, whatever the first variable's gradient is."""
     trials = []
