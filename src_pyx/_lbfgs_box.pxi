@@ -3,10 +3,10 @@
 Design: variables at a bound that the gradient or the direction pushes out are held, and the two-loop recursion runs
 over the others: pairs are kept whole, and their products are formed anew for the variables that are free. What then
 meets a bound on its way is clipped, so that every trial is feasible and what reaches a bound is exactly there. The
-search either ends at the first bound or follows the path bent along all of them. Where many bounds are near and that path
-leads uphill, the first bound would be followed by the next, one in each iteration: then the search is along the bent
-path of the scaled gradient, which falls past any number of bounds. With L1 the box is the orthant of x,
-within which f + w'|x| is smooth; what reaches 0 stops there, and may leave for the other side in the next iteration.
+search either ends at the first bound or follows the path bent along all of them. Where many bounds are near and that
+path leads uphill, the first bound would be followed by the next, one in each iteration: then the search is along the
+bent path of the scaled gradient, which falls past any number of bounds. With L1 the box is the orthant of x, within
+which f + w'|x| is smooth; what reaches 0 stops there, and may leave for the other side in the next iteration.
 
 Bertsekas, D. P. (1982), Projected Newton methods for optimization problems with simple constraints, SIAM J. Control and
 Optimization 20(2). Andrew, G. and Gao, J. (2007), Scalable training of L1-regularized log-linear models, ICML.
@@ -109,13 +109,13 @@ cdef inline double straight_promise(const lbfgs_t* s) noexcept nogil:
     return -s.slope * s.hit * (1 - .5 * s.hit)
 
 cdef double bent_promise(const lbfgs_t* s, double f) noexcept nogil:
-    """The best decrease on the segment to the clipped trial, by the parabola through f and its slope here and f there."""
+    """The best decrease on the segment to the clipped trial, by the parabola through f, its slope and f there."""
     cdef double bend = f - s.here.f - s.foretold
     return s.foretold * s.foretold / (4 * bend) if bend > -.5 * s.foretold else -s.foretold - bend
 
 
 cdef bint turn_to_gradient(lbfgs_t* s, double rival) noexcept nogil:
-    """Take the gradient, scaled as H0, for the direction if its clipped step promises a larger decrease than a rival's."""
+    """Take the gradient, scaled as H0, for the direction if its clipped step promises to fall farther than a rival."""
     cdef pass_t p
     cdef stage_t* stage
     cdef double scale = s.scale if s.scaled else s.free_gamma if s.held else s.gamma

@@ -223,7 +223,7 @@ cdef hot conjugate_held(
 cdef hot orient(
     real** b, stored** h, Py_ssize_t offset, Py_ssize_t n, const double* k, double* sums
 ) noexcept nogil:
-    """The orthant of x, and at zeros that into which f falls, as a box: its sides, and the gradient of f + w'|x| in it."""
+    """The orthant of x, and at zeros that into which f falls: its sides, and the gradient of f + w'|x| in it."""
     cdef const real* x = b[0] + offset
     cdef const real* g = b[1] + offset
     cdef const real* weight = b[WEIGHT] + offset
@@ -330,7 +330,7 @@ cdef hot walk_within(
 cdef hot gauge(
     real** b, stored** h, Py_ssize_t offset, Py_ssize_t n, const double* k, double* sums
 ) noexcept nogil:
-    """Sums: g'p, p'D^-1 p of the clipped step p = P(x - D g) - x where free; D is k, or k times the diagonal in b[2]."""
+    """Sums: g'p, p'D^-1 p of the clipped step p = P(x - D g) - x where free; D = k, or k times the diagonal in b[2]."""
     cdef const real* x = b[0] + offset
     cdef const real* g = b[1] + offset
     cdef const double* diagonal = <const double*> b[2] + offset

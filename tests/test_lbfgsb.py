@@ -197,6 +197,19 @@ def test_refused_path_is_left_for_the_first_bound_where_that_promises_more():
     assert np.allclose(m.ask(), [max(0, 0.1 - search.step), 10 * search.step], rtol=1e-14, atol=1e-17)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_way_to_the_first_bound_ends_exactly_there(dtype):
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        low, room, g = rng.uniform(-3, 3), rng.uniform(0.01, 0.1), rng.uniform(0.5, 2)
+        low = float(dtype(low))
+        m = LBFGSMinimizer(np.array([low + room, 0], dtype), [(low, None), (None, None)], init_step=1.0)
+        m.tell(0.0, [g, -10.0])
+        m.tell(1e6, [g, 10.0])
+        assert m.ask()[0] == low
+        assert 0 < m.ask()[1] < 2.1
+
+
 def test_slope_on_the_bent_path_is_that_of_what_still_moves():
     """dcsrch sees f = 0 and slope -101 at 0, f = 1 and 10 g2 at 1, whatever the first variable's gradient is."""
     trials = []
@@ -213,6 +226,43 @@ def test_bent_search_that_finds_nothing_takes_its_lowest_trial():
     m.tell(5.0, [1.0, 10.0])
     assert m.nit == 1
     assert m._core.here()[0].tolist() == [0, 10]
+
+
+def test_gradient_leads_past_bounds_that_block_the_way_one_by_one():
+    """Nonnegative least squares with a matrix of one sign: Newton's direction meets all bounds, and each soon."""
+    rng = np.random.default_rng(1)
+    A = rng.uniform(size=(150, 100))
+    b = A @ np.maximum(rng.standard_normal(100), 0) + 0.1 * rng.standard_normal(150)
+
+    def fun(x):
+        r = A @ x - b
+        return float(r @ r), 2 * (A.T @ r)
+
+    m = LBFGSMinimizer(np.ones(100), so.Bounds(0, INF), gtol=1e-2)
+    turns = 0
+    while not m.done:
+        m.tell(*fun(m.ask()))
+        x, _, g = m._core.here()
+        S, Y, h0 = m._core.pairs()
+        if m.done or not len(S):
+            continue
+        d, _, _ = step_of(x, g, np.zeros(100), np.full(100, INF), S, Y, h0)
+        free = d != 0
+        s, y = S[-1] * free, Y[-1] * free
+        scale = h0 if np.ndim(h0) or free.all() else s @ y / (y @ y)
+        projected = np.maximum(x - scale * g * free, 0)
+        if np.allclose(m.ask(), projected, rtol=1e-10, atol=1e-12):
+            turns += 1
+            p = projected - x
+            promised = -g @ p - p @ (p / scale) / 2
+            with np.errstate(divide="ignore", invalid="ignore"):
+                hit = np.where(d < 0, -x / d, INF).min()
+            assert promised > 10 * -(g @ d) * hit * (1 - hit / 2)
+            assert np.sum((projected == 0) & (x > 0)) > 0
+    assert turns > 0
+    settings = {"gtol": 1e-2, "ftol": 0}
+    theirs = so.minimize(fun, np.ones(100), jac=True, method="L-BFGS-B", bounds=so.Bounds(0, INF), options=settings)
+    assert m.nfev <= theirs.nfev
 
 
 def step_of(x, g, low, high, S, Y, h0):

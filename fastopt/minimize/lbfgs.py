@@ -78,8 +78,8 @@ class LBFGSMinimizer:
     -----
     With bounds the direction is made in those variables that neither the gradient nor the direction itself pushes out
     at a bound, from the parts that the pairs have there; the search either ends at the first bound on its way or, where
-    that promises enough, follows the path P(x + t d). There is no generalized Cauchy point. With l1 all this happens in
-    the orthant of x, which is chosen anew in each iteration.
+    that promises enough, follows the path P(x + t d), or that of the gradient scaled by the initial matrix. There is no
+    generalized Cauchy point. With l1 all this happens in the orthant of x, which is chosen anew in each iteration.
 
     Unlike SciPy's L-BFGS-B: where f or the gradient is not finite, the step is taken back; a
     search that fails falls back on its lowest trial; `ftol` is off, so that success means that the gradient is small,
