@@ -365,9 +365,8 @@ cdef void settle(lbfgs_t* s) noexcept nogil:
     elif s.scaled:
         forget_scaling(s)
         open_search(s)
-    elif s.nit == 0 and (s.init_step > 0 or s.closed):  # the first trial was not of our guessing: now it is
+    elif s.nit == 0 and s.init_step > 0:  # the first trial was not of our guessing: now it is
         s.init_step = 0
-        s.closed = False
         open_search(s)
     else:
         s.reason = PRECISION if s.search.agrees and (hidden(&s.search) or not move(s, s.search.t)) else LINESEARCH
