@@ -316,19 +316,19 @@ cdef hot learn(
     cdef double floor_q = k[1]
     cdef double rho = k[2]
     cdef double keep = k[3]
+    cdef double u, v
     cdef Py_ssize_t i
     if keep == 0:  # what was learned before may be infinite
         for i in range(n):
             p[i] = 0
             q[i] = 0
     for i in range(n):
-        p[i] = keep * p[i] + rho * (<double> s[i] * <double> s[i])
-    for i in range(n):
         square[i] = <double> y[i] * <double> y[i]
-    for i in range(n):
-        q[i] = keep * q[i] + rho * square[i]
-    for i in range(n):
-        diagonal[i] = sqrt((p[i] + floor_p) / (q[i] + floor_q))
+        u = keep * p[i] + rho * (<double> s[i] * <double> s[i])
+        v = keep * q[i] + rho * square[i]
+        p[i] = u
+        q[i] = v
+        diagonal[i] = sqrt((u + floor_p) / (v + floor_q))
     sums[0] = dot_lanes(<const double*> square, <const double*> diagonal, n)
 
 

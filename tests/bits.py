@@ -6,8 +6,10 @@ Run ``python tests/bits.py`` with two builds, or on two machines, and compare.
 import hashlib
 import inspect
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+import scipy.optimize
 from loss_cases import FAMILIES
 
 import fastopt
@@ -67,7 +69,7 @@ def clipped(dtype: type) -> list[np.ndarray]:
     return [np.array(norms), *grads]
 
 
-def minimized(n: int) -> np.ndarray:
+def minimized(n: int, **settings: Any) -> np.ndarray:
     """Where L-BFGS ends on a chain of Rosenbrock valleys."""
 
     def fun(x: np.ndarray) -> tuple[float, np.ndarray]:
@@ -77,7 +79,7 @@ def minimized(n: int) -> np.ndarray:
         gradient[1:] += 200 * valley
         return float((100 * valley**2 + slope**2).sum()), gradient
 
-    return fastopt.minimize(fun, np.linspace(-1, 1, n), jac=True, options={"maxiter": 200}).x
+    return fastopt.minimize(fun, np.linspace(-1, 1, n), jac=True, options={"maxiter": 200}, **settings).x
 
 
 def results() -> Iterator[tuple[str, list[np.ndarray]]]:
@@ -95,7 +97,9 @@ def results() -> Iterator[tuple[str, list[np.ndarray]]]:
                 for reduction in ("mean", "none"):
                     yield f"{name}({dtype.__name__}, {reduction})", lost(name, dtype, reduction)
         yield f"clip_grad_norm_({dtype.__name__})", clipped(dtype)
-    yield "minimize(lbfgs)", [minimized(n) for n in (2, 100, 3001)]
+    bounds = scipy.optimize.Bounds(-0.5, 0.8)
+    for label, settings in {"": {}, ", bounds": {"bounds": bounds}, ", l1": {"l1": 0.5, "bounds": bounds}}.items():
+        yield f"minimize(lbfgs{label})", [minimized(n, **settings) for n in (2, 100, 3001)]
 
 
 if __name__ == "__main__":
