@@ -48,7 +48,7 @@ def test_every_product_is_that_of_the_matrix(n, m, diagonal):
 
     same(H.todense(), D)
     same(H.diag(), np.diag(D))
-    for product in (H @ b, H.matvec(b), H.rmatvec(b), H.matvec(b.reshape(-1, 1))[:, 0]):
+    for product in (H @ b, H.matvec(b), H.rmatvec(b), H.matmat(b.reshape(-1, 1))[:, 0]):
         same(product, D @ b)
     for product in (H @ B, H.matmat(B), H.rmatmat(B)):
         same(product, D @ B)
