@@ -785,16 +785,20 @@ cdef class LBFGSCore:
         """The x of `best` itself."""
         return self.rows[self.answer().x]
 
+    cdef list kept(self):
+        """The slots of the stored pairs, oldest first."""
+        return [(self.s.head + self.s.slots - self.s.count + i) % self.s.slots for i in range(self.s.count)]
+
     def pairs(self):
         """(S, Y, H0): copies of the stored pairs as rows, oldest first, and gamma or the diagonal."""
-        slots = [(self.s.head + self.s.slots - self.s.count + i) % self.s.slots for i in range(self.s.count)]
+        slots = self.kept()
         pairs = self.history[:, :self.s.n]
         h0 = self.s.scale * self.scaling[2, :self.s.n] if self.s.scaled else self.s.gamma if slots else 1.0
         return pairs[slots], pairs[[self.s.slots + i for i in slots]], h0
 
     def memory(self):
         """What `renew` keeps, copied, by torch's names; pairs are rows, oldest first."""
-        slots = [(self.s.head + self.s.slots - self.s.count + i) % self.s.slots for i in range(self.s.count)]
+        slots = self.kept()
         steps, changes, _ = self.pairs()
         memory = {
             "n_iter": self.s.nit, "func_evals": self.s.nfev, "H_diag": self.s.gamma, "ro": self.rho[slots],
